@@ -1,0 +1,211 @@
+"""What a build server is told (BuildSpec, Claim) and what it answers (BuildEvent, Batch).
+
+The stored BuildSpec has secret *names* only; their values travel once per attempt, in the Claim.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from scalemesh.core.documents import Document
+from scalemesh.core.logs import LogLine
+
+Step = Literal["clone", "detect", "install", "build", "upload"]
+STEPS: tuple[Step, ...] = ("clone", "detect", "install", "build", "upload")
+
+
+class GitSource(Document, frozen=True, tag="git", tag_field="kind"):
+    """One exact commit of one repository. `commit` is 40 or 64 hexadecimal digits."""
+
+    url: str
+    commit: str
+    ref: str | None = None
+
+
+class UploadSource(Document, frozen=True, tag="upload", tag_field="kind"):
+    """Files sent by the CLI: `tree` is the SHA-256 of the stored `UploadTree` blob."""
+
+    tree: str
+
+
+Source = GitSource | UploadSource
+
+
+class UploadFile(Document, frozen=True):
+    """One uploaded file: `path` relative, `/`-separated, normalised; `executable` keeps the x bit."""
+
+    path: str
+    sha256: str
+    size: int
+    executable: bool = False
+
+
+class UploadTree(Document, frozen=True):
+    files: list[UploadFile]
+
+
+class BuildSettings(Document, frozen=True):
+    """What the project's owner set; None leaves it to detection. Commands run by `sh -c` inside the sandbox."""
+
+    framework: str | None = None
+    root_directory: str = ""
+    install_command: str | None = None
+    build_command: str | None = None
+    output_directory: str | None = None
+    node_version: str | None = None
+
+
+class Limits(Document, frozen=True):
+    """What one build may use. Every one is a setting; hitting one has its own `error.code`."""
+
+    memory_bytes: int = 4 * 1024**3
+    cpus: float = 2.0
+    processes: int = 2048
+    disk_bytes: int = 10 * 1024**3
+    open_files: int = 65536
+    build_timeout_s: int = 45 * 60
+    log_bytes: int = 32 * 1024**2
+    output_bytes: int = 2 * 1024**3
+    output_files: int = 100_000
+    path_bytes: int = 1024
+
+
+class BuildSpec(Document, frozen=True):
+    """One attempt at one deployment, whole: an agent needs nothing else but the Claim's secrets."""
+
+    deployment: str
+    attempt: str
+    number: int
+    project: str
+    project_name: str
+    team: str
+    target: Literal["production", "preview"]
+    url: str
+    source: Source
+    settings: BuildSettings
+    limits: Limits
+    env_names: list[str] = []
+    variables: dict[str, str] = {}
+    commit_message: str = ""
+    git_allow_private: bool = False
+    egress_allow: list[str] = []
+    cache: bool = True
+    version: Literal[1] = 1
+
+
+class Credentials(Document, frozen=True):
+    """For the clone alone; no step of the repository's ever sees them."""
+
+    deploy_key: str | None = None
+    known_hosts: str | None = None
+    username: str | None = None
+    password: str | None = None
+
+
+class Claim(Document, frozen=True):
+    """The answer to `claim`: given once per attempt and nonce. `first_seq` is the first log number to use."""
+
+    spec: BuildSpec
+    env: dict[str, str]
+    secret_names: list[str]
+    credentials: Credentials
+    first_seq: int
+    lease_s: int
+
+
+class Plan(Document, frozen=True):
+    """What will be built and where each value came from (`sources`: field → e.g. `package.json`, `project settings`).
+
+    Commands are None where there is nothing to run. `immutable` lists path prefixes whose file names carry a hash.
+    """
+
+    framework: str | None = None
+    framework_name: str = "Other"
+    package_manager: str | None = None
+    package_manager_version: str | None = None
+    node_version: str | None = None
+    install_command: str | None = None
+    build_command: str | None = None
+    output_directory: str = "."
+    root_directory: str = ""
+    immutable: list[str] = []
+    toolchains: list[str] = []
+    sources: dict[str, str] = {}
+
+
+class SourceResolved(Document, frozen=True, tag="source", tag_field="type"):
+    n: int
+    commit: str
+    tree: str
+    message: str = ""
+    author: str = ""
+
+
+class PlanMade(Document, frozen=True, tag="plan", tag_field="type"):
+    n: int
+    plan: Plan
+
+
+class StepStarted(Document, frozen=True, tag="step_started", tag_field="type"):
+    n: int
+    step: Step
+    at: int
+
+
+class StepFinished(Document, frozen=True, tag="step_finished", tag_field="type"):
+    n: int
+    step: Step
+    at: int
+    exit_code: int
+    detail: str = ""
+
+
+class BuildErrored(Document, frozen=True, tag="failed", tag_field="type"):
+    """The end of a failed attempt. `infrastructure` faults are tried again, the others are the build's own."""
+
+    n: int
+    code: str
+    message: str
+    infrastructure: bool = False
+
+
+BuildEvent = SourceResolved | PlanMade | StepStarted | StepFinished | BuildErrored
+
+
+class Batch(Document, frozen=True):
+    """Log lines that continue the log (`lines[0].seq` is the next number wanted) and events that continue at `n`."""
+
+    lines: list[LogLine] = []
+    events: list[BuildEvent] = []
+
+
+class BatchAnswer(Document, frozen=True):
+    """`next_seq` and `next_event`: the next numbers wanted; what lies below is durable. `cancel`: stop now."""
+
+    next_seq: int
+    next_event: int
+    cancel: bool = False
+
+
+class HeartbeatAnswer(Document, frozen=True):
+    cancel: bool
+    lease_s: int
+
+
+class BlobRef(Document, frozen=True):
+    """A blob of the team: SHA-256 of its own bytes (64 hexadecimal digits) and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+class Missing(Document, frozen=True):
+    blobs: list[BlobRef]
+
+
+class MissingAnswer(Document, frozen=True):
+    missing: list[str]
+
+
+class ClaimRequest(Document, frozen=True):
+    nonce: str = msgspec.field()

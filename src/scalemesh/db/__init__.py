@@ -1,0 +1,5 @@
+"""The database: tables, the engine with its sessions, migrations, and the wakeup port.
+
+SQLite and PostgreSQL alike: integer milliseconds UTC, enums as VARCHAR + CHECK, no array or JSONB operators; documents
+are stored as JSON text. Only services import it. The database is the queue, too.
+"""

@@ -1,0 +1,80 @@
+"""The settings themselves: name, type, default, and one sentence each (docs/configuration.md is made of them)."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+def _setting(env: str, default: Any, doc: str, *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"env": env, "doc": doc, "secret": secret})
+
+
+def default_data_dir() -> Path:
+    """`/var/lib/scalemesh` for root, else `~/.local/share/scalemesh` (XDG)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/scalemesh")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "scalemesh"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSettings:
+    """How builds run and what each may use."""
+
+    sandbox: str = _setting("BUILD_SANDBOX", "auto", "`auto`: isolate every step, or refuse; `none`: no isolation at all")
+    concurrency: int = _setting("BUILD_CONCURRENCY", 0, "builds at once on this machine; 0: as many as cores, at least 2")
+    team_concurrency: int = _setting("BUILD_TEAM_CONCURRENCY", 0, "builds at once of one team; 0: no limit of its own")
+    egress_allow: tuple[str, ...] = _setting(
+        "BUILD_EGRESS_ALLOW", (), "addresses beyond the public internet that builds may reach: `host[:port]` or CIDR, by comma"
+    )
+    git_allow_private: bool = _setting(
+        "GIT_ALLOW_PRIVATE", False, "1: repositories may be at private or loopback addresses, over http too"
+    )
+    git_transports: tuple[str, ...] = _setting(
+        "GIT_TRANSPORTS", ("https", "ssh"), "transports a repository may use: https, ssh, http, git, file"
+    )
+    uid_first: int = _setting("BUILD_UID_FIRST", 200_000, "first host uid for builds, when the platform runs as root")
+    uid_count: int = _setting("BUILD_UID_COUNT", 1000, "how many uids from there on belong to builds")
+    memory_bytes: int = _setting("BUILD_MEMORY", 4 * 1024**3, "memory of one build, bytes or `4GB`")
+    cpus: float = _setting("BUILD_CPUS", 2.0, "processors of one build")
+    processes: int = _setting("BUILD_PROCESSES", 2048, "processes and threads of one build")
+    disk_bytes: int = _setting("BUILD_DISK", 10 * 1024**3, "disk of one build, bytes or `10GB`")
+    open_files: int = _setting("BUILD_OPEN_FILES", 65536, "open files of one process of a build")
+    timeout_s: int = _setting("BUILD_TIMEOUT", 45 * 60, "seconds from claim to end of one build")
+    log_bytes: int = _setting("BUILD_LOG_BYTES", 32 * 1024**2, "log of one build, bytes or `32MB`")
+    output_bytes: int = _setting("BUILD_OUTPUT_BYTES", 2 * 1024**3, "output of one build, bytes or `2GB`")
+    output_files: int = _setting("BUILD_OUTPUT_FILES", 100_000, "files in the output of one build")
+    lease_s: int = _setting("BUILD_LEASE", 30, "seconds without a sign of life after which a build is tried again")
+    attempts: int = _setting("BUILD_ATTEMPTS", 3, "tries at one deployment when the platform is at fault")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeSettings:
+    """The reverse proxy in front of the sites."""
+
+    workers: int = _setting("EDGE_WORKERS", 1, "edge worker processes")
+    token: str = _setting("EDGE_TOKEN", "", "token of an edge on another machine (`serve edge`)", secret=True)
+    disk_bytes: int = _setting("EDGE_DISK", 20 * 1024**3, "disk for the edge's blobs, bytes or `20GB`")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything an operator can set. Empty URLs are filled in by `load` from the data folder and the ports."""
+
+    data_dir: Path = _setting("DATA_DIR", None, "where everything is kept; default /var/lib/scalemesh or ~/.local/share/scalemesh")
+    host: str = _setting("HOST", "127.0.0.1", "address to listen on")
+    api_port: int = _setting("API_PORT", 8000, "port of the dashboard and the API")
+    edge_port: int = _setting("EDGE_PORT", 8080, "port of the sites")
+    url: str = _setting("URL", "", "address of the dashboard as people type it; default http://localhost:<api port>")
+    internal_url: str = _setting("INTERNAL_URL", "", "address of the API as agents and edges reach it; default http://127.0.0.1:<api port>")
+    sites_url: str = _setting("SITES_URL", "", "address of the sites with one `*`; default http://*.localhost:<edge port>")
+    allowed_hosts: tuple[str, ...] = _setting("ALLOWED_HOSTS", (), "more Host values that the API answers to, by comma")
+    database_url: str = _setting("DATABASE_URL", "", "default sqlite+aiosqlite:///<data>/scalemesh.db")
+    storage_url: str = _setting("STORAGE_URL", "", "artifact store; default file:///<data>/artifacts")
+    log_bus_url: str = _setting("LOG_BUS_URL", "memory://", "log bus")
+    log_archive_url: str = _setting("LOG_ARCHIVE_URL", "", "log archive; default sqlite:///<data>/logs.db")
+    builder: str = _setting("BUILDER", "local", "where builds run: local")
+    secret_key: str = _setting("SECRET_KEY", "", "key that encrypts secrets, 32 bytes in base64; default: made once, in <data>/secret.key (0600)", secret=True)
+    setup_token: str = _setting("SETUP_TOKEN", "", "fixes the first-run token, for automation", secret=True)
+    build: BuildSettings = field(default_factory=BuildSettings)
+    edge: EdgeSettings = field(default_factory=EdgeSettings)
