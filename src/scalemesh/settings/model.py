@@ -21,11 +21,17 @@ def default_data_dir() -> Path:
 class BuildSettings:
     """How builds run and what each may use."""
 
-    sandbox: str = _setting("BUILD_SANDBOX", "auto", "`auto`: isolate every step, or refuse; `none`: no isolation at all")
-    concurrency: int = _setting("BUILD_CONCURRENCY", 0, "builds at once on this machine; 0: as many as cores, at least 2")
+    sandbox: str = _setting(
+        "BUILD_SANDBOX", "auto", "`auto`: isolate every step, or refuse; `none`: no isolation at all"
+    )
+    concurrency: int = _setting(
+        "BUILD_CONCURRENCY", 0, "builds at once on this machine; 0: as many as cores, at least 2"
+    )
     team_concurrency: int = _setting("BUILD_TEAM_CONCURRENCY", 0, "builds at once of one team; 0: no limit of its own")
     egress_allow: tuple[str, ...] = _setting(
-        "BUILD_EGRESS_ALLOW", (), "addresses beyond the public internet that builds may reach: `host[:port]` or CIDR, by comma"
+        "BUILD_EGRESS_ALLOW",
+        (),
+        "addresses beyond the public internet that builds may reach: `host[:port]` or CIDR, by comma",
     )
     git_allow_private: bool = _setting(
         "GIT_ALLOW_PRIVATE", False, "1: repositories may be at private or loopback addresses, over http too"
@@ -61,20 +67,31 @@ class EdgeSettings:
 class Settings:
     """Everything an operator can set. Empty URLs are filled in by `load` from the data folder and the ports."""
 
-    data_dir: Path = _setting("DATA_DIR", None, "where everything is kept; default /var/lib/scalemesh or ~/.local/share/scalemesh")
+    data_dir: Path = _setting(
+        "DATA_DIR", None, "where everything is kept; default /var/lib/scalemesh or ~/.local/share/scalemesh"
+    )
     host: str = _setting("HOST", "127.0.0.1", "address to listen on")
     api_port: int = _setting("API_PORT", 8000, "port of the dashboard and the API")
     edge_port: int = _setting("EDGE_PORT", 8080, "port of the sites")
     url: str = _setting("URL", "", "address of the dashboard as people type it; default http://localhost:<api port>")
-    internal_url: str = _setting("INTERNAL_URL", "", "address of the API as agents and edges reach it; default http://127.0.0.1:<api port>")
-    sites_url: str = _setting("SITES_URL", "", "address of the sites with one `*`; default http://*.localhost:<edge port>")
+    internal_url: str = _setting(
+        "INTERNAL_URL", "", "address of the API as agents and edges reach it; default http://127.0.0.1:<api port>"
+    )
+    sites_url: str = _setting(
+        "SITES_URL", "", "address of the sites with one `*`; default http://*.localhost:<edge port>"
+    )
     allowed_hosts: tuple[str, ...] = _setting("ALLOWED_HOSTS", (), "more Host values that the API answers to, by comma")
     database_url: str = _setting("DATABASE_URL", "", "default sqlite+aiosqlite:///<data>/scalemesh.db")
     storage_url: str = _setting("STORAGE_URL", "", "artifact store; default file:///<data>/artifacts")
     log_bus_url: str = _setting("LOG_BUS_URL", "memory://", "log bus")
     log_archive_url: str = _setting("LOG_ARCHIVE_URL", "", "log archive; default sqlite:///<data>/logs.db")
     builder: str = _setting("BUILDER", "local", "where builds run: local")
-    secret_key: str = _setting("SECRET_KEY", "", "key that encrypts secrets, 32 bytes in base64; default: made once, in <data>/secret.key (0600)", secret=True)
+    secret_key: str = _setting(
+        "SECRET_KEY",
+        "",
+        "key that encrypts secrets, 32 bytes in base64; default: made once, in <data>/secret.key (0600)",
+        secret=True,
+    )
     setup_token: str = _setting("SETUP_TOKEN", "", "fixes the first-run token, for automation", secret=True)
     build: BuildSettings = field(default_factory=BuildSettings)
     edge: EdgeSettings = field(default_factory=EdgeSettings)

@@ -1,0 +1,66 @@
+# Few commands, permanent names. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA := .data
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-matrix lint format bench bench-idle bench-start bench-deploy bench-edge docs clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The virtual environment: what users get (`install`), and what tests need on top of it (`.dev`).
+$(BIN)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Scale Mesh needs Python 3.11 or newer: make PYTHON=python3.12 …" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(BIN)/.dev: $(BIN)/.installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev
+	@$(BIN)/python tests/browser.py
+	@touch $@
+
+install: $(BIN)/.installed ## set up .venv with the platform in it
+
+run: install ## start the platform, deploy the demo app, stay running (Ctrl-C stops it)
+	@$(BIN)/scalemesh up --demo --data-dir $(DATA)
+
+test: $(BIN)/.dev ## everything on the default engines, and one smoke per other engine
+	$(PYTEST) -m "not matrix"
+
+test-matrix: $(BIN)/.dev ## all engines, hostile builds, the long runs
+	$(PYTEST) -m matrix
+
+lint: $(BIN)/.dev ## formatting, ruff, mypy, the layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(BIN)/.dev ## let the formatter decide
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: bench-idle bench-start bench-deploy bench-edge ## every benchmark; each ends with one line of JSON
+
+bench-idle: $(BIN)/.dev ## memory of the idle platform
+	$(BIN)/python -m benchmarks.bench_idle
+
+bench-start: $(BIN)/.dev ## second start to the first byte of a site
+	$(BIN)/python -m benchmarks.bench_start
+
+bench-deploy: $(BIN)/.dev ## a cold deploy over the same by hand
+	$(BIN)/python -m benchmarks.bench_deploy
+
+bench-edge: $(BIN)/.dev ## the edge beside nginx
+	$(BIN)/python -m benchmarks.bench_edge
+
+docs: $(BIN)/.dev ## write docs/configuration.md anew from the settings
+	$(BIN)/python docs/make_configuration.py
+
+clean: ## remove what make made, data included
+	rm -rf $(VENV) $(DATA) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
