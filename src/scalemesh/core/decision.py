@@ -8,7 +8,7 @@ Encoding = Literal["identity", "br", "zstd", "gzip"]
 
 
 class Decision(Document, frozen=True):
-    """`status` with `file` (a manifest path) for content, or `location` for a redirect. `headers` are the extra ones."""
+    """`status` with `file` (a manifest path) for content, or `location` for a redirect. `headers`: extra ones."""
 
     status: int
     file: str | None = None

@@ -1,6 +1,6 @@
 """The manifest: what a deployment serves. Blobs first, manifest last; validated on receipt.
 
-`files` maps an absolute, NFC-normalised path (`/assets/app.js`) to its Entry. Compressed variants are named in the entry
+`files` maps an absolute, NFC-normalised path (`/assets/app.js`) to its Entry. Compressed variants stand in the entry
 itself, by the hash of their own bytes: no lookup leads from identity to variant, so nobody can plant one.
 """
 

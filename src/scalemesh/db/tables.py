@@ -44,7 +44,7 @@ class PromotionKind(StrEnum):
 
 
 class Base(DeclarativeBase):
-    type_annotation_map = {int: BigInteger, bytes: LargeBinary}  # noqa: RUF012  SQLAlchemy reads it as a class attribute
+    type_annotation_map = {int: BigInteger, bytes: LargeBinary}
 
 
 class Installation(Base):
@@ -246,7 +246,7 @@ class Promotion(Base):
 
 
 class Host(Base):
-    """Every claimed host, whole (`blog.localhost`). It is the route table, too: a released host stays as a tombstone."""
+    """Every claimed host, whole (`blog.localhost`). It is the route table, too: released hosts stay."""
 
     __tablename__ = "hosts"
     __table_args__ = (_one_of("kind", HostKind), Index("hosts_by_version", "version"))

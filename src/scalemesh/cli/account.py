@@ -1,0 +1,42 @@
+"""`scalemesh login`: a token for this machine."""
+
+import os
+import socket
+from typing import Annotated
+
+import typer
+
+from scalemesh.cli import output, session
+from scalemesh.client import Client
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(login)
+
+
+def login(
+    url: Annotated[str | None, typer.Argument(help="The dashboard's address.")] = None,
+    email: Annotated[str | None, typer.Option(help="Sign in with this address; the password is asked for.")] = None,
+    token: Annotated[
+        str | None, typer.Option(help="An API token made in the dashboard; `-` reads it from stdin.")
+    ] = None,
+) -> None:
+    """Sign in: keeps an API token for this machine in your configuration folder, readable by you alone."""
+    address = (url or session.default_url()).rstrip("/")
+    if token == "-":
+        token = typer.get_text_stream("stdin").readline().strip()
+    token = token or os.environ.get("SCALEMESH_TOKEN") or _by_password(address, email)
+    with Client(address, token) as client:
+        me = client.me()
+    session.keep(address, token)
+    output.console.print(f"Signed in to {address} as {me['user']['email']}, team {me['team']['slug']}.")
+
+
+def _by_password(url: str, email: str | None) -> str:
+    email = email or typer.prompt("Email")
+    password = os.environ.get("SCALEMESH_PASSWORD") or typer.prompt("Password", hide_input=True)
+    with Client(url, None) as client:
+        client.call("POST", "/auth/login", json={"email": email, "password": password})
+        made = client.call("POST", "/tokens", json={"name": f"CLI on {socket.gethostname()}"}, headers={"Origin": url})
+        client.call("POST", "/auth/logout", headers={"Origin": url})
+    return str(made["token"])

@@ -1,0 +1,98 @@
+"""What people and machines read: tables and colour in a terminal, JSON with `--json`, errors on stderr."""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from scalemesh.errors import ScaleMeshError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+STATE_STYLES = {
+    "queued": "dim",
+    "initializing": "cyan",
+    "building": "cyan",
+    "ready": "green",
+    "error": "bold red",
+    "canceled": "yellow",
+}
+_SGR = re.compile(r"\x1b\[[0-9;]*m")
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+console = Console(highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def as_json(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def error(problem: ScaleMeshError) -> None:
+    """One line on stderr: what was wrong, then what to do."""
+    line = Text.assemble(("error: ", "bold red"), safe(problem.message, keep_colour=False))
+    if problem.hint:
+        line.append(f" {safe(problem.hint, keep_colour=False)}", "dim")
+    line.plain = line.plain.replace("\n", " ")
+    stderr.print(line)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *, empty: str) -> None:
+    """A table, or what to do while there is nothing to show."""
+    listed = list(rows)
+    if not listed:
+        console.print(Text(empty, "dim"))
+        return
+    grid = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    for row in listed:
+        grid.add_row(*(cell if isinstance(cell, Text) else Text(safe(cell, keep_colour=False)) for cell in row))
+    console.print(grid)
+
+
+def state(name: str) -> Text:
+    return Text(name, STATE_STYLES.get(name, ""))
+
+
+def age(timestamp: str | None) -> str:
+    """`4m ago`, from RFC 3339."""
+    if not timestamp:
+        return "–"
+    seconds = int((datetime.now(UTC) - datetime.fromisoformat(timestamp)).total_seconds())
+    return f"{duration(max(seconds, 0))} ago"
+
+
+def duration(seconds: float) -> str:
+    """`4.2s`, `3m 12s`, `5h 2m`, `9d`."""
+    if seconds < 60:
+        return f"{seconds:.1f}s" if isinstance(seconds, float) else f"{seconds}s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m {rest}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes}m" if hours < 48 else f"{hours // 24}d"
+
+
+def safe(text: Any, *, keep_colour: bool = True) -> str:
+    """Text of a stranger's for this terminal: colours may stay, every other escape and control character goes."""
+    if not keep_colour or not console.is_terminal:
+        return _ESCAPES.sub("", _SGR.sub("", str(text)))
+    kept = _ESCAPES.sub(lambda match: match[0] if _SGR.fullmatch(match[0]) else "", str(text))
+    return f"{kept}\x1b[0m" if "\x1b" in kept else kept
+
+
+def log_line(line: dict[str, Any]) -> None:
+    """One line of a build log, as its build would have printed it."""
+    text = safe(line["text"])
+    if line.get("stream") == "system":
+        text = f"\x1b[2m{text}\x1b[0m" if console.is_terminal and line.get("level") == "info" else text
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
