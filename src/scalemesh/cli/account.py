@@ -23,7 +23,8 @@ def login(
 ) -> None:
     """Sign in: keeps an API token for this machine in your configuration folder, readable by you alone."""
     address = (url or session.default_url()).rstrip("/")
-    if token == "-":
+    from_stdin = token == "-"  # noqa: S105  it names standard input
+    if from_stdin:
         token = typer.get_text_stream("stdin").readline().strip()
     token = token or os.environ.get("SCALEMESH_TOKEN") or _by_password(address, email)
     with Client(address, token) as client:

@@ -20,7 +20,8 @@ _BUNDLE_BYTES = 8 * 1024**2  # small files travel together
 # Vercel's list (packages/client), plus what other tools leave behind.
 IGNORED = """
 .hg .git .gitmodules .svn .cache .next .now .vercel .netlify .npmignore .dockerignore .gitignore .*.swp .DS_Store
-.lock-wscript .env.local .env.*.local .venv .yarn/cache .pnp* npm-debug.log config.gypi node_modules __pycache__ venv CVS
+.lock-wscript .env.local .env.*.local .venv .yarn/cache .pnp* npm-debug.log config.gypi node_modules __pycache__ venv
+CVS
 """.split()  # noqa: SIM905  a list of forty strings would be longer than the code around it
 
 

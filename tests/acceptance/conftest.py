@@ -1,0 +1,40 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scalemesh.testing.git_server import GitServer
+from tests.acceptance.platform import Platform
+
+ROOT = Path(__file__).parents[2]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "acceptance" in item.path.parts and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(420))
+
+
+@pytest.fixture(scope="session")
+def scalemesh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The console script of a fresh environment, installed the way that the README says."""
+    home = tmp_path_factory.mktemp("installed")
+    subprocess.run([sys.executable, "-m", "venv", home], check=True)
+    pip = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", ROOT]
+    subprocess.run(pip, check=True)
+    return home / "bin" / "scalemesh"
+
+
+@pytest.fixture(scope="session")
+def platform(scalemesh: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """One platform, set up, for every test that does not stop or break it."""
+    with Platform(scalemesh, tmp_path_factory.mktemp("platform") / "data") as running:
+        yield running.set_up()
+
+
+@pytest.fixture(scope="session")
+def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
+    with GitServer(tmp_path_factory.mktemp("git")) as server:
+        yield server
