@@ -88,6 +88,9 @@ class Platform:
         argv = [self.scalemesh, "up", "--data-dir", self.data, *ports, *(["--demo"] if self.demo else [])]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(argv, env=self.environment(), stdout=log, stderr=log)
+        return self.start_is_ready()
+
+    def start_is_ready(self) -> Self:
         eventually(self._is_ready, within_s=30, what=f"/readyz and the edge's port; {self.log} says why")
         return self
 
