@@ -1,4 +1,4 @@
-"""A cold deploy of a Vite + React app over the same by hand: clone, `npm ci`, `npm run build` in the same sandbox-free shell.
+"""A cold deploy of a Vite + React app over the same by hand: clone, `npm ci`, `npm run build`.
 
 Same Node, same registry, caches equally cold (an empty npm cache each round), in turn, median of five. The deploy is
 measured from the API call to the first byte of the live page.
@@ -13,9 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.report import report
 from scalemesh.testing.git_server import GitServer
-from tests.acceptance.platform import Platform
+
+from benchmarks.report import report
+from tests.acceptance.harness import Platform
 
 TARGET_OVERHEAD_S = 1.0
 ROUNDS = 5

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.report import report
-from tests.acceptance.platform import Platform
+from tests.acceptance.harness import Platform
 
 TARGET_MB = 180
 IDLE_S = 10

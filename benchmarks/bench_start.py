@@ -6,9 +6,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.report import report
 from scalemesh.testing.git_server import GitServer
-from tests.acceptance.platform import Platform
+
+from benchmarks.report import report
+from tests.acceptance.harness import Platform
 
 TARGET_S = 3.0
 ROUNDS = 5

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from scalemesh.testing.git_server import GitServer
-from tests.acceptance.platform import Platform
+
+from tests.acceptance.harness import Platform
 
 ROOT = Path(__file__).parents[2]
 

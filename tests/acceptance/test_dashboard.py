@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-
 from scalemesh.testing.git_server import GitServer
+
 from tests import browser as chromium
-from tests.acceptance.platform import PASSWORD, Platform
+from tests.acceptance.harness import PASSWORD, Platform
 
 FLAGS = [
     "--no-sandbox",  # the tests may run as root
@@ -66,7 +66,8 @@ def test_set_up_by_the_printed_link(scalemesh: Path, tmp_path: Path, page: Page)
 def test_import_and_deploy_with_one_click(platform: Platform, git: GitServer, page: Page) -> None:
     package = '{"private": true, "scripts": {"build": "node build.mjs"}}'
     build = (
-        'import {mkdirSync, writeFileSync} from "node:fs"; console.log("\\u001b[32mgreen words\\u001b[0m <b>not bold</b>");'
+        'import {mkdirSync, writeFileSync} from "node:fs";'
+        'console.log("\\u001b[32mgreen words\\u001b[0m <b>not bold</b>");'
         'mkdirSync("dist"); writeFileSync("dist/index.html", "<h1>Clicked into being</h1>");'
     )
     url = git.create("one-click", {"package.json": package, "build.mjs": build})

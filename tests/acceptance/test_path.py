@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from scalemesh.testing.git_server import GitServer
-from tests.acceptance.platform import Platform, eventually
+
+from tests.acceptance.harness import Platform
 
 PAGE = b"<!doctype html><title>Hello</title><h1>Hello from Scale Mesh</h1>\n" + b"<p>filler</p>\n" * 200
 
@@ -43,7 +43,7 @@ class TestStatic:
         platform.project("ready-live", static_site(git, "ready-live"))
         for _ in range(5):
             started = platform.deploy("ready-live")
-            eventually(lambda: platform.deployment(started["id"])["state"] == "ready", within_s=60, what="ready")
+            platform.ended(started["id"])
             assert platform.get(started["url"]).status == 200
 
     def test_conditional_and_compressed(self, platform: Platform, git: GitServer) -> None:
@@ -75,7 +75,7 @@ class TestStatic:
 
 class TestRealFrameworks:
     def test_vite_react_scaffolded_by_npm(self, platform: Platform, git: GitServer, tmp_path: Path) -> None:
-        scaffold = "npm create -y vite@latest app -- --template react-ts --no-interactive".split()
+        scaffold = ["npm", "create", "-y", "vite@latest", "app", "--", "--template", "react-ts", "--no-interactive"]
         subprocess.run(scaffold, cwd=tmp_path, check=True, capture_output=True, timeout=120)
         lock = ["npm", "install", "--package-lock-only", "--no-audit", "--no-fund"]
         subprocess.run(lock, cwd=tmp_path / "app", check=True, capture_output=True, timeout=120)
@@ -151,7 +151,7 @@ class TestProduction:
         return made
 
     def test_rollback_pins_until_the_next_promote(self, platform: Platform, git: GitServer, three: list[Any]) -> None:
-        (live,) = [alias for alias in platform.deployment(three[2]["id"])["aliases"]]
+        (live,) = platform.deployment(three[2]["id"])["aliases"]
         assert platform.get(live).body == b"3"
         assert platform.cli("rollback", "moves").returncode == 0
         assert platform.get(live).body == b"2"

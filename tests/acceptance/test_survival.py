@@ -7,9 +7,9 @@ from typing import Any
 
 import psutil
 import pytest
-
 from scalemesh.testing.git_server import GitServer
-from tests.acceptance.platform import Platform, eventually
+
+from tests.acceptance.harness import Platform, eventually
 
 SLOW = """
 import {mkdirSync, writeFileSync} from "node:fs";
