@@ -38,7 +38,7 @@ def _trees(kind: type[Any]) -> list[tuple[str, type[Any]]]:
 
 
 def _row(field: "dataclasses.Field[Any]") -> str:
-    doc = field.metadata["doc"].replace("|", "\\|")
+    doc = field.metadata["doc"].replace("|", "\\|").replace("<", "&lt;")
     secret = " (secret: never shown)" if field.metadata["secret"] else ""
     return f"| `SCALEMESH_{field.metadata['env']}` | {_default(field)} | {doc}{secret} |"
 
