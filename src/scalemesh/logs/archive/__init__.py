@@ -1,0 +1,1 @@
+"""Log archives, one file per technology, behind archive.base.Archive."""

@@ -1,0 +1,32 @@
+"""The port of a log archive: every line, once, in order."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Self
+
+from scalemesh.core.logs import LogLine
+
+
+class Archive(ABC):
+    """Append-only per (deployment, seq). Every method may be called at the same time as any other."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:  # noqa: B027  nothing to close is a valid answer
+        """Tolerates a second call."""
+
+    @abstractmethod
+    async def append(self, lines: Sequence[LogLine]) -> None:
+        """Durable on return, all or none; a number that is already there is left as it is.
+
+        Raises Unavailable (try again) or InvalidInput (these lines will never do).
+        """
+
+    @abstractmethod
+    async def read(self, deployment: str, after: int = -1, limit: int = 1000) -> list[LogLine]:
+        """At most `limit` lines with `seq > after`, by seq; -1 is the start. Unknown deployments have none."""
+
+    @abstractmethod
+    async def delete(self, deployment: str) -> None:
+        """Forget a deployment's log; nothing happens on the second call."""

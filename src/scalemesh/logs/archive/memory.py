@@ -1,0 +1,22 @@
+"""An archive that lives as long as its process: for tests and throw-away runs."""
+
+from collections.abc import Sequence
+
+from scalemesh.core.logs import LogLine
+from scalemesh.logs.archive.base import Archive
+
+
+class MemoryArchive(Archive):
+    def __init__(self) -> None:
+        self._lines: dict[str, dict[int, LogLine]] = {}
+
+    async def append(self, lines: Sequence[LogLine]) -> None:
+        for line in lines:
+            self._lines.setdefault(line.deployment, {}).setdefault(line.seq, line)
+
+    async def read(self, deployment: str, after: int = -1, limit: int = 1000) -> list[LogLine]:
+        held = self._lines.get(deployment, {})
+        return [held[seq] for seq in sorted(held) if seq > after][:limit]
+
+    async def delete(self, deployment: str) -> None:
+        self._lines.pop(deployment, None)

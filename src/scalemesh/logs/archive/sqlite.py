@@ -1,0 +1,208 @@
+"""Logs in one SQLite file of their own: WAL, synchronous=FULL, one fsync per append.
+
+A line's row id is `log << 32 | seq`: rows lie in reading order, a line counts once, and a full-text index can refer to
+them. Connections live in two threads, one that writes and one that reads, so the event loop never waits for the disk.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+from typing import Any, Self, TypeVar, get_args
+
+from scalemesh.core.logs import Level, LogLine, Stream
+from scalemesh.errors import BadSettings, InvalidInput, Unavailable
+from scalemesh.logs.archive.base import Archive
+
+T = TypeVar("T")
+
+# Appended to, never edited: PRAGMA user_version counts those applied.
+MIGRATIONS = (
+    (
+        "CREATE TABLE logs (id INTEGER PRIMARY KEY, deployment TEXT NOT NULL UNIQUE)",
+        """
+    CREATE TABLE lines (
+        id INTEGER PRIMARY KEY,    -- logs.id << 32 | seq
+        attempt INTEGER NOT NULL,
+        ts INTEGER NOT NULL,       -- UTC milliseconds
+        stream INTEGER NOT NULL,   -- 0 stdout, 1 stderr, 2 system
+        level INTEGER NOT NULL,    -- 0 debug, 1 info, 2 warn, 3 error
+        step TEXT NOT NULL,
+        text TEXT NOT NULL,
+        partial INTEGER NOT NULL
+    )""",
+    ),
+)
+STREAMS: tuple[Stream, ...] = get_args(Stream)
+LEVELS: tuple[Level, ...] = get_args(Level)
+_STREAM_CODES = {name: code for code, name in enumerate(STREAMS)}
+_LEVEL_CODES = {name: code for code, name in enumerate(LEVELS)}
+_SEQ_BITS = 32
+_MAX_SEQ = (1 << _SEQ_BITS) - 1
+_INSERT = "INSERT OR IGNORE INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_SELECT = (
+    "SELECT id, attempt, ts, stream, level, step, text, partial FROM lines WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
+)
+
+
+class SqliteArchive(Archive):
+    """`sqlite:///relative` or `sqlite:////absolute`; the folder is made, the schema brought up to date on entry."""
+
+    def __init__(self, url: str) -> None:
+        self._path = Path(url.removeprefix("sqlite:///"))
+        self._writer = _Connection(self._path, "logs-write")
+        self._reader = _Connection(self._path, "logs-read")
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
+        try:
+            await self._writer.open(_migrate)
+            await self._reader.open()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._reader.close()
+        await self._writer.close()
+
+    async def append(self, lines: Sequence[LogLine]) -> None:
+        await self._writer.run(lambda db: _append(db, lines))
+
+    async def read(self, deployment: str, after: int = -1, limit: int = 1000) -> list[LogLine]:
+        return await self._reader.run(lambda db: _read(db, deployment, after, limit))
+
+    async def delete(self, deployment: str) -> None:
+        await self._writer.run(lambda db: _delete(db, deployment))
+
+
+class _Connection:
+    """One connection, used in one thread of its own."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._db: sqlite3.Connection | None = None
+
+    async def open(self, prepare: Callable[[sqlite3.Connection], None] | None = None) -> None:
+        self._db = await self._in_thread(_connect, self._path)
+        if prepare:
+            await self.run(prepare)
+
+    async def close(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            await self._in_thread(db.close)
+        self._thread.shutdown(wait=False)
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        db = self._db
+        if db is None:
+            raise Unavailable("The log archive is closed", code="logs_closed")
+        try:
+            return await self._in_thread(work, db)
+        except (sqlite3.DataError, sqlite3.IntegrityError, UnicodeError, OverflowError) as error:
+            raise InvalidInput(f"Not fit for the log archive: {error}", code="invalid_log_lines") from error
+        except sqlite3.Error as error:
+            raise Unavailable(f"The log archive {self._path}: {error}", code="logs_unavailable") from error
+
+    async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, timeout=10)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    return db
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    with _transaction(db):
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            raise BadSettings(
+                f"The log archive has schema {version}, this Scale Mesh knows {len(MIGRATIONS)}",
+                hint="Start the newer Scale Mesh that wrote it.",
+                field="SCALEMESH_LOG_ARCHIVE_URL",
+            )
+        for statement in chain.from_iterable(MIGRATIONS[version:]):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+
+
+def _append(db: sqlite3.Connection, lines: Sequence[LogLine]) -> None:
+    with _transaction(db):
+        bases = {deployment: _base(db, deployment) for deployment in {line.deployment for line in lines}}
+        db.executemany(_INSERT, [_row(bases[line.deployment], line) for line in lines])
+
+
+def _row(base: int, line: LogLine) -> tuple[int, int, int, int, int, str, str, bool]:
+    if not 0 <= line.seq <= _MAX_SEQ:
+        raise InvalidInput(f"Log number {line.seq} is out of range", code="invalid_log_lines")
+    stream, level = _STREAM_CODES[line.stream], _LEVEL_CODES[line.level]
+    return base | line.seq, line.attempt, line.ts, stream, level, line.step, line.text, line.partial
+
+
+def _read(db: sqlite3.Connection, deployment: str, after: int, limit: int) -> list[LogLine]:
+    found = db.execute("SELECT id FROM logs WHERE deployment = ?", (deployment,)).fetchone()
+    if found is None or after >= _MAX_SEQ:
+        return []
+    base = found[0] << _SEQ_BITS
+    rows = db.execute(_SELECT, (base + max(after, -1), base | _MAX_SEQ, limit))
+    return [_line(deployment, *row) for row in rows]
+
+
+def _line(
+    deployment: str, row_id: int, attempt: int, ts: int, stream: int, level: int, step: str, text: str, partial: int
+) -> LogLine:
+    return LogLine(
+        deployment=deployment,
+        attempt=attempt,
+        seq=row_id & _MAX_SEQ,
+        ts=ts,
+        stream=STREAMS[stream],
+        level=LEVELS[level],
+        step=step,
+        text=text,
+        partial=bool(partial),
+    )
+
+
+def _delete(db: sqlite3.Connection, deployment: str) -> None:
+    with _transaction(db):
+        found = db.execute("SELECT id FROM logs WHERE deployment = ?", (deployment,)).fetchone()
+        if found:
+            base = found[0] << _SEQ_BITS
+            db.execute("DELETE FROM lines WHERE id BETWEEN ? AND ?", (base, base | _MAX_SEQ))
+            db.execute("DELETE FROM logs WHERE id = ?", found)
+
+
+def _base(db: sqlite3.Connection, deployment: str) -> int:
+    """The row id of this log's line 0; the log is made when it is new."""
+    found = db.execute("SELECT id FROM logs WHERE deployment = ?", (deployment,)).fetchone()
+    if found is None:
+        found = db.execute("INSERT INTO logs (deployment) VALUES (?) RETURNING id", (deployment,)).fetchone()
+    return int(found[0]) << _SEQ_BITS
+
+
+class _transaction:  # noqa: N801  reads as a statement
+    """BEGIN IMMEDIATE … COMMIT, or ROLLBACK; sqlite3's own `with` does not begin one without isolation_level."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+        finally:
+            # COMMIT can fail (disk full) and leave the transaction open.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")

@@ -1,0 +1,1 @@
+"""Log buses, one file per technology, behind bus.base.Bus."""

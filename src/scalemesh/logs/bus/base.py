@@ -1,0 +1,55 @@
+"""The port of a log bus: what publishers, pumps and readers need of it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Self
+
+from scalemesh.core.logs import LogLine
+
+
+@dataclass(frozen=True, eq=False)
+class Delivery:
+    """Lines published together, on their way to the archive; `receipt` is the adapter's own."""
+
+    lines: Sequence[LogLine]
+    receipt: Any = None
+
+
+class Subscription(ABC):
+    """The live lines of one deployment, in a bounded queue."""
+
+    @abstractmethod
+    async def get(self, timeout_s: float) -> list[LogLine]:
+        """Lines since the last call; empty after `timeout_s`, or when some were dropped: read the archive then."""
+
+
+class Bus(ABC):
+    """Order per deployment; every published line is delivered to a pump at least once."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:  # noqa: B027  nothing to close is a valid answer
+        """Tolerates a second call; waiting publishers and subscribers get Unavailable."""
+
+    @abstractmethod
+    async def publish(self, lines: Sequence[LogLine]) -> None:
+        """Durable on return. Raises Unavailable (publish again: the same numbers count once) or InvalidInput."""
+
+    @abstractmethod
+    def subscribe(self, deployment: str) -> AbstractAsyncContextManager[Subscription]:
+        """Live from the moment it is entered. A line may be live before the archive has it, or again after."""
+
+    @abstractmethod
+    async def take(self, max_lines: int) -> list[Delivery]:
+        """Pump: what waits for the archive, oldest first; at least one delivery, and no more than about `max_lines`."""
+
+    @abstractmethod
+    async def commit(self, deliveries: Sequence[Delivery]) -> None:
+        """Pump: the archive has these; they are not delivered again."""
+
+    @abstractmethod
+    async def set_aside(self, delivery: Delivery, reason: str) -> None:
+        """Pump: the archive will never take this one; keep it out of the way of the others, with its reason."""

@@ -1,0 +1,38 @@
+"""The URL's scheme chooses the adapter; its module is imported when it is chosen."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from scalemesh.errors import BadSettings
+from scalemesh.logs.archive.base import Archive
+from scalemesh.logs.bus.base import Bus
+
+BUSES = {"memory": "scalemesh.logs.bus.memory:MemoryBus"}
+ARCHIVES = {
+    "memory": "scalemesh.logs.archive.memory:MemoryArchive",
+    "sqlite": "scalemesh.logs.archive.sqlite:SqliteArchive",
+}
+
+
+def open_bus(url: str) -> Bus:
+    """The bus at `url`, such as `memory://`; enter it before use. Raises BadSettings."""
+    bus: Bus = _adapter(BUSES, url, "SCALEMESH_LOG_BUS_URL")
+    return bus
+
+
+def open_archive(url: str) -> Archive:
+    """The archive at `url`, such as `sqlite:////var/lib/scalemesh/logs.db`; enter it before use. Raises BadSettings."""
+    archive: Archive = _adapter(ARCHIVES, url, "SCALEMESH_LOG_ARCHIVE_URL")
+    return archive
+
+
+def _adapter(known: Mapping[str, str], url: str, setting: str) -> Any:
+    scheme, _, address = url.partition("://")
+    if scheme not in known:
+        raise BadSettings(
+            f"{setting}: unknown scheme {scheme!r}", hint=f"Known are {', '.join(sorted(known))}.", field=setting
+        )
+    module, _, name = known[scheme].partition(":")
+    kind = getattr(import_module(module), name)
+    return kind(url) if address else kind()
