@@ -3,3 +3,8 @@
 SQLite and PostgreSQL alike: integer milliseconds UTC, enums as VARCHAR + CHECK, no array or JSONB operators; documents
 are stored as JSON text. Only services import it. The database is the queue, too.
 """
+
+from scalemesh.db.database import Database
+from scalemesh.db.wakeup import Wakeup
+
+__all__ = ["Database", "Wakeup"]

@@ -10,7 +10,17 @@ users ─ memberships ─ teams ─┬─ api_tokens
 
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from scalemesh.core.state import State
@@ -19,6 +29,15 @@ from scalemesh.core.state import State
 def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_valid")
+
+
+_NAMES = {  # the same on both engines, so that a later migration can name what it changes
+    "ix": "%(column_0_label)s_index",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "ck": "%(table_name)s_%(constraint_name)s",
+    "fk": "%(table_name)s_%(column_0_name)s_fkey",
+    "pk": "%(table_name)s_pkey",
+}
 
 
 class Role(StrEnum):
@@ -44,6 +63,7 @@ class PromotionKind(StrEnum):
 
 
 class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=_NAMES)
     type_annotation_map = {int: BigInteger, bytes: LargeBinary}
 
 
@@ -124,6 +144,7 @@ class Project(Base):
     production_branch: Mapped[str | None] = mapped_column(String(255))
     settings: Mapped[str] = mapped_column(Text, default="{}")  # core.build.BuildSettings
     pinned: Mapped[bool] = mapped_column(default=False)
+    internal: Mapped[bool] = mapped_column(default=False)  # made by the platform: its repository may be a local folder
     production_deployment_id: Mapped[str | None] = mapped_column(String(40))
     deploy_key_public: Mapped[str | None] = mapped_column(Text)
     deploy_key: Mapped[bytes | None]  # encrypted

@@ -1,0 +1,107 @@
+"""The engine and its two kinds of session: `read` and `write`.
+
+SQLite runs in WAL with `synchronous=FULL`; a write is `BEGIN IMMEDIATE`, and writes of one process queue up in order,
+so nobody spins on the file's lock. PostgreSQL runs at READ COMMITTED: rows that a write depends on are locked, in the
+order deployment → project → counter → hosts.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection, event, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from scalemesh.errors import BadSettings
+
+BUSY_TIMEOUT_MS = 10_000
+_BEGIN = "scalemesh_begin"
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    f"busy_timeout={BUSY_TIMEOUT_MS}",
+)
+
+
+class Database:
+    """Opened once per process with `async with`. `sqlite+aiosqlite:///file` or `postgresql+asyncpg://…`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self._engine: AsyncEngine | None = None
+        self._write_turn: AbstractAsyncContextManager[Any] = nullcontext()
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def engine(self) -> AsyncEngine:
+        if self._engine is None:
+            raise RuntimeError("Database: enter it first (`async with`)")
+        return self._engine
+
+    async def __aenter__(self) -> Self:
+        self._engine = self._create_engine()
+        if self.is_sqlite:
+            self._write_turn = asyncio.Lock()
+            _prepare_sqlite(self._engine)
+        self._reads = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._writes = async_sessionmaker(
+            self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}), expire_on_commit=False
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self._engine is not None:
+            await self._engine.dispose()
+            self._engine = None
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A session that only reads; what it returns stays usable (detached) afterwards."""
+        async with self._reads() as session:
+            yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """One transaction: committed at the end, rolled back by an exception. Await nothing slow in it."""
+        async with self._write_turn, self._writes() as session, session.begin():
+            yield session
+
+    async def migrate(self) -> None:
+        """Bring the schema up to date; safe from several processes at once, and cheap when there is nothing to do."""
+        from scalemesh.db.migrations import run
+
+        async with self._write_turn, self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}).begin() as connection:
+            await connection.run_sync(run)
+
+    def _create_engine(self) -> AsyncEngine:
+        if not self.is_sqlite:
+            return create_async_engine(self.url, pool_size=10, max_overflow=20, pool_timeout=30, pool_pre_ping=True)
+        if not self.url.database or self.url.database == ":memory:":
+            raise BadSettings("The database must be a file: sqlite+aiosqlite:////path/to/file", field="DATABASE_URL")
+        Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        return create_async_engine(self.url, pool_size=5, max_overflow=10, pool_timeout=30)
+
+
+def _prepare_sqlite(engine: AsyncEngine) -> None:
+    """The driver's own transaction control begins too late and never IMMEDIATE: take it over (SQLAlchemy's recipe)."""
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in _PRAGMAS:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
