@@ -1,0 +1,1 @@
+"""The one port between a build server and the API: base, memory (tests), http."""

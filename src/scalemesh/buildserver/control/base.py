@@ -1,0 +1,46 @@
+"""What an agent may ask of the API. Every call may be repeated: the same call twice has the effect of one."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+
+from scalemesh.core.build import Batch, BatchAnswer, BlobRef, Claim, HeartbeatAnswer
+from scalemesh.core.manifest import Manifest
+from scalemesh.errors import Conflict, Forbidden, NotFound, Unauthenticated
+
+# The API refuses this attempt: it is over, and whoever runs it stops.
+REFUSED = (Unauthenticated, Forbidden, NotFound, Conflict)
+
+Blobs = Mapping[str, bytes | Path]
+
+
+class Control(ABC):
+    """One attempt's connection. Raises one of REFUSED, Unavailable (try again), or InvalidInput and TooLarge."""
+
+    @abstractmethod
+    async def claim(self, nonce: str) -> Claim:
+        """The BuildSpec with its secrets; the same nonce is answered again, another one is refused."""
+
+    @abstractmethod
+    async def send(self, batch: Batch) -> BatchAnswer:
+        """Log lines and events; what lies below the answer's numbers is durable."""
+
+    @abstractmethod
+    async def heartbeat(self) -> HeartbeatAnswer:
+        """Prolongs the lease."""
+
+    @abstractmethod
+    def source(self) -> AsyncIterator[bytes]:
+        """The uploaded files as a tar stream."""
+
+    @abstractmethod
+    async def missing(self, blobs: Sequence[BlobRef]) -> set[str]:
+        """Which of these the team does not have."""
+
+    @abstractmethod
+    async def put_blobs(self, blobs: Blobs) -> None:
+        """Stores some blobs, by their SHA-256; at most BUNDLE_BYTES together, or a single larger one."""
+
+    @abstractmethod
+    async def manifest(self, manifest: Manifest) -> None:
+        """Publishes the deployment: it is ready when this returns."""

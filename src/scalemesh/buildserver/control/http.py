@@ -1,0 +1,144 @@
+"""The control port over HTTP: `/v1/builds/{attempt}/…` with the attempt's token.
+
+Blobs travel as frames: 32 bytes SHA-256, 8 bytes big-endian size, the bytes.
+"""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from scalemesh.buildserver.control.base import Blobs, Control
+from scalemesh.core.build import (
+    Batch,
+    BatchAnswer,
+    BlobRef,
+    Claim,
+    ClaimRequest,
+    HeartbeatAnswer,
+    Missing,
+    MissingAnswer,
+)
+from scalemesh.core.documents import Document, decode, encode
+from scalemesh.core.manifest import Manifest
+from scalemesh.errors import (
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    ScaleMeshError,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
+
+_BY_STATUS: dict[int, type[ScaleMeshError]] = {
+    400: InvalidInput,
+    410: Conflict,
+    **{error.status: error for error in (Unauthenticated, Forbidden, NotFound, Conflict, TooLarge, InvalidInput)},
+}
+_CHUNK_BYTES = 256 * 1024
+_TIMEOUT = httpx.Timeout(30, connect=5)
+_UPLOAD_TIMEOUT = httpx.Timeout(120, connect=5)
+D = TypeVar("D", bound=Document)
+
+
+class HttpControl(Control):
+    """Opened with `async with`; `url` is the API's address without `/v1`."""
+
+    def __init__(self, url: str, attempt: str, token: str) -> None:
+        self._base = f"{url.rstrip('/')}/v1/builds/{attempt}"
+        self._token = token
+
+    async def __aenter__(self) -> Self:
+        # Plain http needs no certificates, and reading them takes 30 ms of every build.
+        verify = ssl.create_default_context() if self._base.startswith("https:") else False
+        self._http = httpx.AsyncClient(
+            base_url=self._base,
+            headers={"Authorization": f"Bearer {self._token}"},
+            timeout=_TIMEOUT,
+            trust_env=False,
+            verify=verify,
+            limits=httpx.Limits(max_connections=16, keepalive_expiry=20),
+        )
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._http.aclose()
+
+    async def claim(self, nonce: str) -> Claim:
+        return await self._ask("claim", ClaimRequest(nonce=nonce), Claim)
+
+    async def send(self, batch: Batch) -> BatchAnswer:
+        return await self._ask("events", batch, BatchAnswer)
+
+    async def heartbeat(self) -> HeartbeatAnswer:
+        return decode(HeartbeatAnswer, await self._post("heartbeat", b""))
+
+    async def source(self) -> AsyncIterator[bytes]:
+        try:
+            async with self._http.stream("GET", "/source") as response:
+                if response.is_error:
+                    await response.aread()
+                    raise _error(response)
+                async for chunk in response.aiter_bytes(_CHUNK_BYTES):
+                    yield chunk
+        except httpx.HTTPError as error:
+            raise _unreachable(error) from error
+
+    async def missing(self, blobs: Sequence[BlobRef]) -> set[str]:
+        answer = await self._ask("missing", Missing(blobs=list(blobs)), MissingAnswer)
+        return set(answer.missing)
+
+    async def put_blobs(self, blobs: Blobs) -> None:
+        sizes = {sha256: data.stat().st_size if isinstance(data, Path) else len(data) for sha256, data in blobs.items()}
+        length = sum(sizes.values()) + 40 * len(sizes)
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(length)}
+        await self._post("blobs", _frames(blobs, sizes), headers=headers, timeout=_UPLOAD_TIMEOUT)
+
+    async def manifest(self, manifest: Manifest) -> None:
+        await self._post("manifest", encode(manifest), timeout=_UPLOAD_TIMEOUT)
+
+    async def _ask(self, name: str, question: Document, answer: type[D]) -> D:
+        return decode(answer, await self._post(name, encode(question)))
+
+    async def _post(self, name: str, content: bytes | AsyncIterator[bytes], **options: Any) -> bytes:
+        options.setdefault("headers", {"Content-Type": "application/json"})
+        try:
+            response = await self._http.post(f"/{name}", content=content, **options)
+        except httpx.HTTPError as error:
+            raise _unreachable(error) from error
+        if response.is_error:
+            raise _error(response)
+        return response.content
+
+
+async def _frames(blobs: Blobs, sizes: dict[str, int]) -> AsyncIterator[bytes]:
+    for sha256, data in blobs.items():
+        yield bytes.fromhex(sha256) + sizes[sha256].to_bytes(8, "big")
+        if isinstance(data, bytes):
+            yield data
+            continue
+        with data.open("rb") as file:
+            while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
+                yield chunk
+
+
+def _unreachable(error: httpx.HTTPError) -> Unavailable:
+    return Unavailable(f"The API does not answer: {error or type(error).__name__}", code="unreachable")
+
+
+def _error(response: httpx.Response) -> ScaleMeshError:
+    """A problem document (RFC 9457) as the error that it was made from; what is not understood is worth a retry."""
+    kind = _BY_STATUS.get(response.status_code, Unavailable)
+    try:
+        problem = response.json()
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        problem = None
+    problem = problem if isinstance(problem, dict) else {}
+    message = problem.get("detail") or problem.get("title") or f"the API answered {response.status_code}"
+    return kind(str(message), code=str(problem.get("code") or ""), hint=problem.get("hint"))
