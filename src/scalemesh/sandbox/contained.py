@@ -1,0 +1,157 @@
+"""Steps in bubblewrap, inside namespaces that a program of ours holds as their process 1."""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from scalemesh.core.build import Limits
+from scalemesh.egress import channel
+from scalemesh.egress.proxy import Proxy
+from scalemesh.errors import InfrastructureFault
+from scalemesh.sandbox import bubblewrap, etc, seccomp
+from scalemesh.sandbox.step import Mount, StepCommand
+
+START_TIMEOUT_S = 20.0
+_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from scalemesh.sandbox.inside.program import main; main()"
+_SOURCE_ROOT = Path(__file__).parents[2]
+
+
+class ContainedRunner:
+    """One set of namespaces per session, one bubblewrap per step."""
+
+    def __init__(self, etc_directory: Path, limits: Limits, on_notice: Callable[[str], None]) -> None:
+        self._etc = etc_directory
+        self._limits = limits
+        self._on_notice = on_notice
+        self._process: asyncio.subprocess.Process | None = None
+        self._control: socket.socket | None = None
+        self._proxy: Proxy | None = None
+        self._bwrap = ""
+        self._events: asyncio.Queue[channel.Message] = asyncio.Queue()
+
+    async def open(self) -> None:
+        found = bubblewrap.find()
+        if found is None:
+            raise InfrastructureFault("bubblewrap is missing: run `scalemesh doctor`.", code="no_sandbox")
+        self._bwrap = str(found.path)
+        etc.write(self._etc, os.environ)
+        control, theirs = channel.pair()
+        egress, their_egress = channel.pair()
+        with theirs, their_egress:
+            self._control = control
+            self._proxy = await Proxy(egress, self._on_notice).__aenter__()
+            await self._spawn(theirs.fileno(), their_egress.fileno())
+        control.setblocking(False)
+        asyncio.get_running_loop().add_reader(control, self._heard)
+        event = await self._next(START_TIMEOUT_S)
+        if event["event"] != "ready":
+            raise InfrastructureFault(
+                f"The sandbox cannot be set up: {event.get('detail', 'its process died')}.",
+                code="no_sandbox",
+                hint="`scalemesh doctor` says what is missing.",
+            )
+
+    async def _spawn(self, control: int, egress: int) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-I", "-S", "-c", _BOOT, str(_SOURCE_ROOT), str(os.getpid()), str(control), str(egress)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            env={},
+            cwd="/",
+            pass_fds=(control, egress),
+        )
+
+    async def start(self, step: StepCommand, stdout: int, stderr: int) -> None:
+        guard = step.egress
+        proxy, control = self._proxy, self._control
+        if proxy is None or control is None:
+            raise InfrastructureFault("The sandbox is closed.", code="sandbox_died")
+        proxy.guard = guard
+        request = channel.memfd("step", json.dumps(self._request(step)).encode())
+        try:
+            message = {
+                "command": "run",
+                "ports": guard.ports if guard else (),
+                "networks": guard.networks if guard else (),
+            }
+            channel.send(control, message, (request, stdout, stderr))
+        except OSError as error:
+            raise InfrastructureFault(f"The sandbox is gone: {error}", code="sandbox_died") from error
+        finally:
+            os.close(request)
+
+    def _request(self, step: StepCommand) -> dict[str, object]:
+        mounts = [Mount(self._etc, "/etc"), *step.mounts]
+        mounts += [Mount(path, str(path)) for path in etc.public_paths()]
+        network = step.egress is not None
+        return {
+            "bwrap": self._bwrap,
+            "options": bubblewrap.options(mounts=mounts, env=step.env, cwd=step.cwd, network=network),
+            "seccomp": (seccomp.program() or b"").hex(),
+            "argv": list(step.argv),
+            "rlimits": {"RLIMIT_NOFILE": self._limits.open_files, "RLIMIT_NPROC": self._limits.processes},
+        }
+
+    def kill(self) -> None:
+        if self._control is not None:
+            try:
+                channel.send(self._control, {"command": "kill"})
+            except OSError:
+                self._kill_all()  # the other end is gone or stuck
+
+    def _kill_all(self) -> None:
+        if self._process and self._process.returncode is None:
+            self._process.kill()
+
+    async def wait(self) -> int:
+        event = await self._next(None)
+        if self._proxy:
+            self._proxy.guard = None
+            await self._proxy.disconnect()
+        if event["event"] != "exited":
+            raise InfrastructureFault("The sandbox's own process died.", code="sandbox_died")
+        if not event["ran"]:
+            detail = event.get("detail", "its output says why")
+            raise InfrastructureFault(f"The step could not be started: {detail}.", code="step_not_started")
+        code = int(event["code"])
+        return code if code >= 0 else 128 - code
+
+    async def close(self) -> None:
+        if self._control is not None:
+            asyncio.get_running_loop().remove_reader(self._control)
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            self._kill_all()
+            await self._process.wait()
+        if self._proxy is not None:
+            await self._proxy.__aexit__()
+
+    def _heard(self) -> None:
+        control = self._control
+        if control is None:
+            return
+        try:
+            received = channel.receive(control)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            received = None
+        if received is None:
+            asyncio.get_running_loop().remove_reader(control)
+        self._events.put_nowait(received[0] if received else {"event": "died"})
+
+    async def _next(self, timeout_s: float | None) -> channel.Message:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._events.get()
+        except TimeoutError as error:
+            raise InfrastructureFault("The sandbox does not answer.", code="no_sandbox") from error
+
+    def path(self, target: str, source: str) -> str:  # noqa: ARG002 - the port's shape
+        return target

@@ -1,0 +1,86 @@
+"""Starting, killing and reaping one step at a time."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from scalemesh.egress import channel
+
+
+class Steps:
+    """The step that runs, if one does. Every other process of this PID namespace is a descendant of it."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._status_fd = -1
+
+    def start(self, request: int, stdout: int, stderr: int) -> None:
+        """Run bubblewrap as the request (a memfd, JSON) says; takes the descriptors over, whatever happens."""
+        inherited: list[int] = []
+        try:
+            spec: dict[str, Any] = json.loads(channel.read_all(request))
+            self._status_fd, status = os.pipe()
+            inherited.append(status)
+            argv = [spec["bwrap"], "--json-status-fd", str(status)]
+            argv += _with_file("--args", "".join(o + "\0" for o in spec["options"]).encode(), inherited)
+            argv += _with_file("--seccomp", bytes.fromhex(spec["seccomp"]), inherited)
+            self._child = subprocess.Popen(
+                [*argv, "--", *spec["argv"]],
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=inherited,
+                env={},
+                cwd="/",
+                preexec_fn=lambda: _restrict(spec["rlimits"]),  # noqa: PLW1509 - this process has one thread
+            )
+        finally:
+            for fd in (*inherited, stdout, stderr):
+                os.close(fd)
+
+    def kill(self) -> None:
+        """Kill every process of the namespace but this one, its process 1: the step, and what it left behind."""
+        try:
+            os.kill(-1, signal.SIGKILL)
+        except ProcessLookupError:
+            return  # nothing is left
+
+    def reap(self) -> dict[str, Any] | None:
+        """Collect the dead. The end of the step, once not one of its processes is left, else None."""
+        child = self._child
+        if child is None:
+            return None
+        try:
+            while (dead := os.waitpid(-1, os.WNOHANG))[0]:
+                if dead[0] == child.pid:
+                    child.returncode = os.waitstatus_to_exitcode(dead[1])
+                    self.kill()
+        except ChildProcessError:
+            return self._finish(child)
+        return None
+
+    def _finish(self, child: subprocess.Popen[bytes]) -> dict[str, Any]:
+        self._child = None
+        with os.fdopen(self._status_fd, "rb") as status:
+            ran = b'"exit-code"' in status.read()
+        return {"event": "exited", "code": child.returncode, "ran": ran or child.returncode < 0}
+
+
+def _with_file(option: str, data: bytes, inherited: list[int]) -> list[str]:
+    if not data:
+        return []
+    inherited.append(channel.memfd(option.strip("-"), data))
+    return [option, str(inherited[-1])]
+
+
+def _restrict(rlimits: dict[str, int]) -> None:
+    Path("/proc/self/oom_score_adj").write_text("1000")  # the kernel's first choice, before us and the agent
+    for name, wanted in {**rlimits, "RLIMIT_CORE": 0}.items():
+        kind = getattr(resource, name)
+        hard = resource.getrlimit(kind)[1]
+        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(kind, (value, value))

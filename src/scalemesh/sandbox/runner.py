@@ -1,0 +1,27 @@
+"""The port between a session and what executes its steps."""
+
+from typing import Protocol
+
+from scalemesh.sandbox.step import StepCommand
+
+
+class Runner(Protocol):
+    """Executes one step at a time. Opened and closed by its session, once."""
+
+    async def open(self) -> None:
+        """Raises InfrastructureFault when there can be no isolation here."""
+
+    async def start(self, step: StepCommand, stdout: int, stderr: int) -> None:
+        """Start `step` with these descriptors, which stay the caller's. Raises InfrastructureFault."""
+
+    def kill(self) -> None:
+        """Kill all processes of the running step; `wait` then returns. Nothing when none runs."""
+
+    async def wait(self) -> int:
+        """The running step's exit code (128 + signal), once all its processes are dead. Raises InfrastructureFault."""
+
+    async def close(self) -> None:
+        """Nothing is left afterwards, whatever state it was in."""
+
+    def path(self, target: str, source: str) -> str:
+        """Which of the two paths steps see: inside the sandbox, or on the host."""
