@@ -1,0 +1,179 @@
+"""The artifact store: blobs and manifests of each team, on whatever the URL says."""
+
+import hashlib
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from scalemesh.core.build import BlobRef
+from scalemesh.errors import BadSettings, InvalidInput, NotFound, Unavailable
+
+SMALL_BYTES = 4 * 1024**2  # up to here a stream becomes one PUT
+_CHUNK_BYTES = 1024**2
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_TEAM = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class BlobStore:
+    """`file:///folder`, `memory:///`, `s3://bucket/prefix`, `gs://…`, `az://…`; opened at its first use.
+
+    A blob appears whole or not at all, also when its writer dies or is cancelled. Every method raises Unavailable when
+    the store does not answer, and InvalidInput for what cannot be a blob's name.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def put(
+        self, team: str, sha256: str, data: bytes | AsyncIterable[bytes], *, max_bytes: int | None = None
+    ) -> int:
+        """Store a blob and answer its size; the same one again changes nothing.
+
+        Raises InvalidInput (`hash_mismatch`, `blob_too_large`), and then nothing is stored.
+        """
+        path = _path(team, sha256)
+        checked = _Checked(data if not isinstance(data, bytes) else _once(data), sha256, max_bytes)
+        with _answers(self._url, path):
+            head = await checked.head()
+            if checked.complete:
+                await obstore.put_async(self._store, path, head)
+            else:
+                await obstore.put_async(self._store, path, checked.all_of(head))
+        return checked.size
+
+    async def get(self, team: str, sha256: str) -> bytes:
+        """All of a blob. Raises NotFound."""
+        path = _path(team, sha256)
+        with _answers(self._url, path):
+            result = await obstore.get_async(self._store, path)
+            return bytes(await result.bytes_async())
+
+    async def stream(self, team: str, sha256: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to `end` (not included) in chunks of about 1 MiB. Raises NotFound.
+
+        A range must lie inside the blob and not be empty.
+        """
+        path = _path(team, sha256)
+        with _answers(self._url, path):
+            options: obstore.GetOptions = {}
+            if end is not None:
+                options["range"] = (start, end)
+            elif start:
+                options["range"] = {"offset": start}
+            result = await obstore.get_async(self._store, path, options=options)
+            async for chunk in result.stream(_CHUNK_BYTES):
+                yield bytes(chunk)
+
+    async def head(self, team: str, sha256: str) -> int | None:
+        """The blob's size in bytes, None when it is not here."""
+        path = _path(team, sha256)
+        try:
+            with _answers(self._url, path):
+                return (await obstore.head_async(self._store, path))["size"]
+        except NotFound:
+            return None
+
+    async def delete(self, team: str, sha256: str) -> None:
+        """Nothing happens on the second call."""
+        path = _path(team, sha256)
+        try:
+            with _answers(self._url, path):
+                await obstore.delete_async(self._store, path)
+        except NotFound:
+            return
+
+    async def list(self, team: str) -> AsyncIterator[BlobRef]:
+        """Every blob of a team, in no order."""
+        prefix = f"blobs/{_checked_team(team)}"
+        with _answers(self._url, prefix):
+            async for page in obstore.list(self._store, prefix=prefix):
+                for meta in page:
+                    yield BlobRef(sha256=meta["path"].rpartition("/")[2], size=meta["size"])
+
+    @cached_property
+    def _store(self) -> ObjectStore:
+        if self._url.startswith("file://"):
+            return LocalStore(self._url.removeprefix("file://"), mkdir=True)
+        try:
+            return from_url(self._url)
+        except (BaseError, ValueError) as error:
+            raise BadSettings(
+                f"SCALEMESH_STORAGE_URL: {error}",
+                hint="For example file:///var/lib/scalemesh/artifacts or s3://bucket/prefix.",
+                field="SCALEMESH_STORAGE_URL",
+            ) from error
+
+
+class _Checked:
+    """A stream that raises before its end unless its bytes hash to the name they are stored under.
+
+    obstore completes an upload only when its source ends, and aborts it when the source raises.
+    """
+
+    def __init__(self, data: AsyncIterable[bytes], sha256: str, max_bytes: int | None) -> None:
+        self._chunks = aiter(data)
+        self._sha256 = sha256
+        self._max_bytes = max_bytes
+        self._digest = hashlib.sha256()
+        self.size = 0
+        self.complete = False
+
+    async def head(self) -> bytes:
+        """The first SMALL_BYTES or a little more; `complete` when that is all."""
+        head = bytearray()
+        while len(head) <= SMALL_BYTES:
+            chunk = await self._next()
+            if chunk is None:
+                return bytes(head)
+            head += chunk
+        return bytes(head)
+
+    async def all_of(self, head: bytes) -> AsyncIterator[bytes]:
+        yield head
+        while (chunk := await self._next()) is not None:
+            yield chunk
+
+    async def _next(self) -> bytes | None:
+        chunk = await anext(self._chunks, None)
+        if chunk is None:
+            if self._digest.hexdigest() != self._sha256:
+                raise InvalidInput(f"These bytes are not {self._sha256}", code="hash_mismatch", hint="Send them again.")
+            self.complete = True
+            return None
+        self.size += len(chunk)
+        if self._max_bytes is not None and self.size > self._max_bytes:
+            raise InvalidInput(f"Blob {self._sha256} is over {self._max_bytes} bytes", code="blob_too_large")
+        self._digest.update(chunk)
+        return chunk
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+def _path(team: str, sha256: str) -> str:
+    if not _SHA256.fullmatch(sha256):
+        raise InvalidInput("A blob is named by 64 lower-case hexadecimal digits", code="invalid_blob_name")
+    return f"blobs/{_checked_team(team)}/{sha256[:2]}/{sha256}"
+
+
+def _checked_team(team: str) -> str:
+    if not _TEAM.fullmatch(team):
+        raise InvalidInput("Not a team's id", code="invalid_blob_name")
+    return team
+
+
+@contextmanager
+def _answers(url: str, path: str) -> Iterator[None]:
+    """obstore's errors as ours; it raises FileNotFoundError for what is absent, whatever the backend."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(f"No blob {path}", code="blob_not_found") from error
+    except (BaseError, OSError) as error:
+        raise Unavailable(f"The artifact store {url} failed at {path}: {error}", code="storage_unavailable") from error
