@@ -1,0 +1,110 @@
+"""What a worker remembers of the sites that it serves: bounded by bytes, most recent first."""
+
+from scalemesh.core.build import BlobRef
+from scalemesh.core.manifest import Entry
+from scalemesh.edge.index import Site
+from scalemesh.edge.negotiate import IDENTITY, Preference
+from scalemesh.edge.responses import Response, head
+
+HOT_FILE_BYTES = 128 * 1024  # larger files go from the kernel's page cache by sendfile
+_PAGE_COST = 2048  # keys, objects, headers
+
+REVALIDATE = "public, max-age=0, must-revalidate"
+IMMUTABLE = "public, max-age=31536000, immutable"
+
+
+class Representation:
+    """One coding of one file of one site: its head, and its whole response once the bytes are in memory."""
+
+    __slots__ = ("etag", "head", "hot", "lines", "not_modified", "ref", "status")
+
+    def __init__(self, site: Site, status: int, entry: Entry, coding: str) -> None:
+        ref: BlobRef = getattr(entry, coding)
+        self.ref = ref
+        self.status = status
+        self.etag = f'"{ref.sha256}"'.encode()
+        self.lines = _lines(site, status, entry, coding, ref)
+        validators = [line for line in self.lines if line[0] in {"ETag", "Cache-Control", "Vary"}]
+        self.head = head(*self.lines, ("Content-Length", str(ref.size)))
+        self.not_modified = Response(304, head(*validators))
+        self.hot: Response | None = None
+
+
+def _lines(site: Site, status: int, entry: Entry, coding: str, ref: BlobRef) -> list[tuple[str, str]]:
+    lines = [
+        ("Content-Type", entry.type),
+        ("ETag", f'"{ref.sha256}"'),
+        ("Cache-Control", IMMUTABLE if entry.immutable and status == 200 else REVALIDATE),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Accept-Ranges", "bytes"),
+    ]
+    if coding != IDENTITY:
+        lines.append(("Content-Encoding", coding))
+    if entry.br or entry.zstd or entry.gzip:
+        lines.append(("Vary", "Accept-Encoding"))
+    if not site.production:
+        lines.append(("X-Robots-Tag", "noindex"))
+    return lines
+
+
+class Page:
+    """One file as one site answers it with one status; representations are made when first wanted."""
+
+    __slots__ = ("_by_coding", "_by_preference", "bytes", "entry", "site", "status")
+
+    def __init__(self, site: Site, status: int, entry: Entry) -> None:
+        self.site = site
+        self.status = status
+        self.entry = entry
+        self.bytes = 0
+        self._by_coding: dict[str, Representation] = {}
+        self._by_preference: dict[Preference, Representation] = {}
+
+    def choose(self, preference: Preference) -> Representation:
+        """The smallest representation among those that the client likes best."""
+        chosen = self._by_preference.get(preference)
+        if chosen is None:
+            chosen = self._by_preference[preference] = self.coded(self._best(preference))
+        return chosen
+
+    def coded(self, coding: str) -> Representation:
+        found = self._by_coding.get(coding)
+        if found is None:
+            found = self._by_coding[coding] = Representation(self.site, self.status, self.entry, coding)
+        return found
+
+    def _best(self, preference: Preference) -> str:
+        for group in preference:
+            refs = {coding: ref for coding in group if (ref := getattr(self.entry, coding)) is not None}
+            if refs:
+                return min(refs, key=lambda coding: refs[coding].size)
+        return IDENTITY
+
+
+class HotPages:
+    """Two generations: when the young one has used half of the bytes it becomes the old one, and the old one goes.
+    A page found in the old one moves to the young, so what is asked for stays. No bookkeeping on a hit."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._half = max_bytes // 2
+        self._spent = 0
+        self._young: dict[tuple[int, bytes], Page] = {}
+        self._old: dict[tuple[int, bytes], Page] = {}
+
+    def get(self, key: tuple[int, bytes]) -> Page | None:
+        page = self._young.get(key)
+        if page is None:
+            page = self._old.get(key)
+            if page is not None:
+                self.put(key, page)
+        return page
+
+    def put(self, key: tuple[int, bytes], page: Page) -> None:
+        self._young[key] = page
+        self.charge(_PAGE_COST + len(key[1]) + page.bytes)
+
+    def charge(self, size: int) -> None:
+        """Bytes that a remembered page now holds in addition."""
+        self._spent += size
+        if self._spent > self._half:
+            self._old, self._young, self._spent = self._young, {}, 0

@@ -1,0 +1,333 @@
+"""One connection: HTTP/1.1 over llhttp in strict mode (RFC 9112), answers in order, bounded memory, nothing forgiven.
+
+llhttp refuses two lengths at once, folded lines, bare CR or LF, and bytes after `Connection: close`. Refused here on
+top: repeated Host, transfer codings in HTTP/1.0 or other than `chunked`, HTTP/0.9 and 2.0, sizes over the limits.
+Trailers are dropped. A connection whose response waits, or whose reader is slow, is not read from.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+import httptools
+
+from scalemesh.edge.filesender import FileSender
+from scalemesh.edge.request import (
+    MAX_BODY_BYTES,
+    MAX_HEADER_BYTES,
+    MAX_HEADERS,
+    MAX_REQUEST_BYTES,
+    MAX_TARGET_BYTES,
+    Refused,
+    Request,
+)
+from scalemesh.edge.responses import REFUSALS, Response
+
+if TYPE_CHECKING:
+    from scalemesh.edge.worker import Worker
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 75  # between requests
+REQUEST_S = 10  # from a request's first byte to its last
+STALL_S = 60  # a response of which the client takes nothing
+LINGER_S = 2  # reading on after a refusal, so that the client gets to see it
+DRAIN_IDLE_S = 2
+MAX_QUEUED = 256  # pipelined requests behind one that waits
+_JOIN_BYTES = 32 * 1024  # up to here one copy is cheaper than a second buffer
+
+
+class Connection(asyncio.Protocol):
+    """`check` is called each second; everything else by the transport and by llhttp."""
+
+    __slots__ = (
+        "_active_at",
+        "_body_bytes",
+        "_busy",
+        "_completed",
+        "_deaf",
+        "_header_bytes",
+        "_headers",
+        "_lingering",
+        "_parser",
+        "_paused",
+        "_pending_bytes",
+        "_progress",
+        "_progress_at",
+        "_queue",
+        "_reading",
+        "_request",
+        "_sender",
+        "_started_at",
+        "_target",
+        "_task",
+        "_transport",
+        "_worker",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(self, worker: "Worker") -> None:
+        self._worker = worker
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._target = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._header_bytes = 0
+        self._body_bytes = 0
+        self._pending_bytes = 0  # of the request that is coming in
+        self._request: Request | None = None  # its head is complete
+        self._completed = False
+        self._queue: deque[Request | int] = deque()  # an int refuses, and ends the connection
+        self._busy = False  # a response is under way that was not written at once
+        self._paused = False  # the transport's buffer is full
+        self._reading = True
+        self._deaf = False  # nothing that still comes in is looked at
+        self._lingering = False
+        self._task: asyncio.Task[None] | None = None
+        self._sender: FileSender | None = None
+        self._active_at = worker.tick
+        self._started_at = 0  # when the request that is coming in began; 0: none is
+        self._progress = 0
+        self._progress_at = 0
+
+    # The transport calls these.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        self._worker.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        self._completed = False
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._deaf = True  # answered as if no upgrade was asked for; what follows is not HTTP/1.1
+        except httptools.HttpParserError as error:
+            if not self._deaf:
+                self._refuse(_status_of(error))
+        if not self._completed and not self._deaf:
+            self._wait_for_more(len(data))
+        if self._queue and self._reading:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """True: the client has stopped sending but may still wait for its answers."""
+        self._deaf = True
+        return self._busy or self._paused or bool(self._queue)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        if self._sender is not None:
+            self._sender.start()
+        elif not self._busy:
+            self._go_on()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._worker.connections.discard(self)
+        self._deaf = True
+        self._queue.clear()
+        self._parser = None  # it holds this object: without the cycle both go at once
+        if self._task is not None:
+            self._task.cancel()
+        if self._sender is not None:
+            self._sender.abandon()
+
+    # llhttp calls these; what they raise ends the connection with a refusal.
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+        if len(self._target) > MAX_TARGET_BYTES:
+            raise Refused(414)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        headers = self._headers
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > MAX_HEADER_BYTES or len(headers) >= MAX_HEADERS:
+            raise Refused(431)
+        name = name.lower()
+        if name not in headers:
+            headers[name] = value
+        elif name == b"host":
+            raise Refused(400)
+        else:
+            headers[name] += b", " + value
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        request = Request(parser.get_method(), self._target, self._headers, keep_alive=parser.should_keep_alive())
+        self._target = b""
+        self._headers = {}  # trailers go here
+        if not request.keep_alive or b"connection" in request.headers:
+            request.check_version(parser.get_http_version())
+            if parser.should_upgrade():
+                request.keep_alive = False
+        request.check()
+        self._request = request
+
+    def on_body(self, data: bytes) -> None:
+        self._body_bytes += len(data)
+        if self._body_bytes > MAX_BODY_BYTES:
+            raise Refused(413)
+
+    def on_message_complete(self) -> None:
+        request = self._request
+        if request is None or self._deaf:
+            return
+        self._completed = True
+        self._request = None
+        self._active_at = self._worker.tick
+        self._started_at = self._header_bytes = self._body_bytes = self._pending_bytes = 0
+        if self._headers:
+            self._headers = {}
+        if not request.keep_alive:
+            self._deaf = True
+        if self._busy or self._paused or self._queue:
+            self._enqueue(request)
+        else:
+            self._handle(request)
+
+    # The rest is this class's own.
+
+    def _wait_for_more(self, size: int) -> None:
+        self._pending_bytes += size
+        self._started_at = self._started_at or self._worker.tick
+        if self._pending_bytes > MAX_REQUEST_BYTES:
+            self._refuse(431)
+        elif self._request is not None and b"expect" in self._request.headers:
+            self._refuse(417)  # no request's body is wanted here: the client need not send it
+
+    def _enqueue(self, item: Request | int) -> None:
+        self._queue.append(item)
+        if len(self._queue) >= MAX_QUEUED:
+            self._deaf = True
+
+    def _refuse(self, status: int) -> None:
+        self._deaf = True
+        if self._busy or self._paused or self._queue:
+            self._enqueue(status)
+        else:
+            self._write_refusal(status)
+
+    def _write_refusal(self, status: int) -> None:
+        self._transport.write(self._worker.lines.close[status] + REFUSALS[status].full)
+        self._transport.write_eof()
+        self._lingering = True
+        self._active_at = self._worker.tick
+
+    def _handle(self, request: Request) -> None:
+        answer = self._worker.serving.answer(request)
+        if type(answer) is Response:
+            self._send(request, answer)
+        else:
+            self._busy = True
+            self._task = self._worker.loop.create_task(self._handle_later(request, answer))  # type: ignore[arg-type]
+
+    async def _handle_later(self, request: Request, answer: Coroutine[Any, Any, Response]) -> None:
+        try:
+            response = await answer
+        except Exception:
+            log.exception("answering failed target=%r", request.target)
+            response = REFUSALS[500]
+        self._task = None
+        self._busy = False
+        self._send(request, response)
+        self._go_on()
+
+    def _send(self, request: Request, response: Response) -> None:
+        worker = self._worker
+        if not request.keep_alive or worker.draining:
+            self._deaf = True
+            self._queue.clear()
+            line = worker.lines.close[response.status]
+        elif request.http10:
+            line = worker.lines.keep10[response.status]
+        else:
+            line = worker.lines.keep[response.status]
+        if request.method == b"HEAD":
+            self._transport.write(line + response.head)
+        elif response.file is not None:
+            self._busy = True
+            self._sender = FileSender(
+                worker.loop, self._transport, line + response.head, response.file, self._file_sent
+            )
+            self._sender.start()
+            return
+        elif len(response.full) <= _JOIN_BYTES:
+            self._transport.write(line + response.full)
+        else:
+            self._transport.writelines((line, response.full))
+        if self._deaf and not self._queue:
+            self._transport.close()
+
+    def _file_sent(self, *, whole: bool) -> None:
+        self._sender = None
+        self._busy = False
+        if not whole:
+            self._transport.abort()
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """What was queued, in order; then read again, or end."""
+        while self._queue and not self._busy and not self._paused and not self._transport.is_closing():
+            item = self._queue.popleft()
+            if isinstance(item, int):
+                self._write_refusal(item)
+            else:
+                self._handle(item)
+        if self._queue or self._busy or self._paused or self._lingering:
+            return
+        if self._deaf:
+            self._transport.close()
+        elif not self._reading:
+            self._reading = True
+            self._transport.resume_reading()
+
+    def check(self, tick: int) -> None:
+        """Enforce the deadlines; called about once a second."""
+        if self._lingering:
+            if tick - self._active_at > LINGER_S:
+                self._transport.abort()
+        elif self._paused or self._sender is not None:
+            self._check_progress(tick)
+        elif self._busy:
+            return
+        elif self._started_at:
+            if tick - self._started_at > REQUEST_S:
+                self._refuse(408)
+        elif tick - self._active_at > IDLE_S:
+            self._transport.close()
+
+    def _check_progress(self, tick: int) -> None:
+        left = self._transport.get_write_buffer_size() + (self._sender.left if self._sender else 0)
+        if left != self._progress:
+            self._progress, self._progress_at = left, tick
+        elif tick - self._progress_at > STALL_S:
+            self._transport.abort()
+
+    def drain(self, tick: int) -> None:
+        """Close once idle for a moment: a request may be on its way. The next response closes by itself."""
+        idle = not (self._busy or self._paused or self._queue or self._started_at)
+        if idle and tick - self._active_at >= DRAIN_IDLE_S:
+            self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+
+def _status_of(error: httptools.HttpParserError) -> int:
+    if not isinstance(error, httptools.HttpParserCallbackError):
+        return 400
+    cause = error.__context__
+    if isinstance(cause, Refused):
+        return cause.status
+    log.error("answering failed", exc_info=cause)
+    return 500

@@ -1,0 +1,203 @@
+"""From a request to a response: the part of a worker that knows sites. No sockets here.
+
+Every answer comes from the index, memory and files; only a blob that is not on disk makes it wait (for the keeper).
+"""
+
+import functools
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from scalemesh.core.build import BlobRef
+from scalemesh.core.decision import Decision
+from scalemesh.core.manifest import Entry
+from scalemesh.edge import responses
+from scalemesh.edge.blobfiles import BlobFiles, OpenBlob
+from scalemesh.edge.conditions import byte_range, precondition, wants_range
+from scalemesh.edge.index import IndexReader, Site
+from scalemesh.edge.negotiate import IDENTITY, preference
+from scalemesh.edge.pages import HOT_FILE_BYTES, HotPages, Page, Representation
+from scalemesh.edge.request import Request
+from scalemesh.edge.responses import FileSlice, Response, head
+from scalemesh.rules.decide import decide
+from scalemesh.rules.targets import parse_host, parse_path
+
+MAX_SITES = 4096
+MAX_OPEN_FILES = 128
+MAX_STAMPS = 65536
+HOT_BYTES = 24 * 1024 * 1024
+
+_READING = frozenset({b"GET", b"HEAD"})
+
+Fetch = Callable[[str, BlobRef], Awaitable[bool]]
+Answer = Response | Coroutine[Any, Any, Response]
+
+
+class Serving:
+    """`answer` is called for each request, in the event loop; a coroutine comes back only where a blob is missing."""
+
+    def __init__(
+        self,
+        index: IndexReader,
+        generation: memoryview,
+        files: BlobFiles,
+        fetch: Fetch,
+        *,
+        hot_bytes: int = HOT_BYTES,
+        every_host: str | None = None,
+    ) -> None:
+        self._index = index
+        self._generation = generation
+        self._seen = -1
+        self._files = files
+        self._fetch = fetch
+        self._every_host = every_host
+        self._sites: dict[bytes, Site] = {}
+        self._pages = HotPages(hot_bytes)
+        self._open: OrderedDict[tuple[str, str], OpenBlob] = OrderedDict()
+        self._intact: dict[tuple[str, str], tuple[int, int, int]] = {}
+
+    def answer(self, request: Request) -> Answer:
+        if self._generation[0] != self._seen:
+            self._seen = self._generation[0]
+            self._sites.clear()
+        site = self._sites.get(request.host) or self._find_site(request.host)
+        if isinstance(site, Response):
+            return site
+        page = self._pages.get((site.key, request.target))
+        if page is None or request.method not in _READING:
+            decided = self._decide(site, request)
+            if isinstance(decided, Response):
+                return decided
+            page = decided
+        return self._answer_page(page, request.headers)
+
+    def _answer_page(self, page: Page, headers: dict[bytes, bytes]) -> Answer:
+        if page.status == 200 and (b"if-none-match" in headers or b"range" in headers or b"if-match" in headers):
+            return self._answer_conditional(page, headers)
+        chosen = page.choose(preference(headers.get(b"accept-encoding")))
+        return chosen.hot or self._whole(page, chosen)
+
+    def _find_site(self, raw_host: bytes) -> Site | Response:
+        host = parse_host(raw_host) if raw_host else ""
+        if host is None:
+            return responses.REFUSALS[400]
+        site = self._index.site(self._every_host or host)
+        if site is None:
+            return responses.UNKNOWN_HOST if self._index.version() else responses.NO_ROUTES_YET
+        if len(self._sites) >= MAX_SITES:
+            self._sites.clear()
+        self._sites[raw_host] = site
+        return site
+
+    def _decide(self, site: Site, request: Request) -> Page | Response:
+        path = parse_path(request.target)
+        if path is None:
+            return responses.REFUSALS[400]
+        lookup = functools.cache(functools.partial(self._index.entry, site.manifest))
+        decision = decide(path, request.query.decode("latin-1"), request.method.decode(), lookup, site.rules)
+        if decision.file is None:
+            return _without_file(decision)
+        entry = lookup(decision.file)
+        if entry is None:
+            return responses.NOT_FOUND
+        return self._remember(site, request.target, decision, entry)
+
+    def _remember(self, site: Site, target: bytes, decision: Decision, entry: Entry) -> Page:
+        """One Page per file and status, however many paths lead to it."""
+        own_key = (site.key, b"%d %s" % (decision.status, (decision.file or "").encode()))
+        page = self._pages.get(own_key)
+        if page is None:
+            page = Page(site, decision.status, entry)
+            self._pages.put(own_key, page)
+        self._pages.put((site.key, target), page)
+        return page
+
+    def _answer_conditional(self, page: Page, headers: dict[bytes, bytes]) -> Answer:
+        ranged = wants_range(headers)
+        chosen = page.coded(IDENTITY) if ranged else page.choose(preference(headers.get(b"accept-encoding")))
+        failed = precondition(headers, chosen.etag)
+        if failed is not None:
+            return chosen.not_modified if failed == 304 else Response(412, head(("Content-Length", "0")))
+        wanted = byte_range(headers, chosen.etag, chosen.ref.size)
+        if wanted == 416:
+            return Response(
+                416, head(("Content-Range", f"bytes */{chosen.ref.size}"), ("Content-Length", "0"), chosen.lines[1])
+            )
+        if isinstance(wanted, int):
+            return chosen.hot or self._whole(page, chosen)
+        whole = chosen.hot or self._whole(page, chosen)
+        return _part(chosen, whole, *wanted) if type(whole) is Response else self._part_later(chosen, whole, *wanted)
+
+    async def _part_later(self, chosen: Representation, whole: Any, first: int, last: int) -> Response:
+        return _part(chosen, await whole, first, last)
+
+    def _whole(self, page: Page, chosen: Representation) -> Answer:
+        return self._from_disk(page, chosen) or self._from_keeper(page, chosen)
+
+    async def _from_keeper(self, page: Page, chosen: Representation) -> Response:
+        team = page.site.team
+        if not await self._fetch(team, chosen.ref):
+            return responses.NO_BLOB
+        if chosen.ref.size > HOT_FILE_BYTES and (blob := self._files.open(team, chosen.ref)) is not None:
+            if len(self._intact) >= MAX_STAMPS:
+                self._intact.clear()
+            self._intact[team, chosen.ref.sha256] = blob.stamp
+        return self._from_disk(page, chosen) or responses.NO_BLOB
+
+    def _from_disk(self, page: Page, chosen: Representation) -> Response | None:
+        """The response, if the blob is on disk and known to be intact."""
+        if chosen.ref.size > HOT_FILE_BYTES:
+            blob = self._opened(page.site.team, chosen.ref)
+            return (
+                None if blob is None else Response(chosen.status, chosen.head, file=FileSlice(blob, 0, chosen.ref.size))
+            )
+        data = self._files.read(page.site.team, chosen.ref)
+        if data is None:
+            return None
+        if chosen.hot is None:
+            chosen.hot = Response(chosen.status, chosen.head, data)
+            page.bytes += len(data)
+            self._pages.charge(len(data))
+        return chosen.hot
+
+    def _opened(self, team: str, ref: BlobRef) -> OpenBlob | None:
+        """A large file that the keeper has verified since it last changed, if this worker saw that happen."""
+        key = (team, ref.sha256)
+        blob = self._open.get(key)
+        if blob is not None and blob.unchanged():
+            self._open.move_to_end(key)
+            return blob
+        self._open.pop(key, None)
+        blob = self._files.open(team, ref)
+        if blob is None or self._intact.get(key) != blob.stamp:
+            return None
+        self._open[key] = blob
+        if len(self._open) > MAX_OPEN_FILES:
+            self._open.popitem(last=False)
+        return blob
+
+
+def _without_file(decision: Decision) -> Response:
+    lines = [(name.title(), value) for name, value in decision.headers]
+    if decision.location is not None:
+        lines += [("Location", decision.location), ("Cache-Control", "public, max-age=0, must-revalidate")]
+    elif decision.status == 404:
+        return responses.NOT_FOUND
+    if decision.status != 204:
+        lines.append(("Content-Length", "0"))
+    return Response(decision.status, head(*lines))
+
+
+def _part(chosen: Representation, whole: Response, first: int, last: int) -> Response:
+    if whole.status != 200:
+        return whole
+    size = last - first + 1
+    lines = head(
+        *chosen.lines,
+        ("Content-Range", f"bytes {first}-{last}/{chosen.ref.size}"),
+        ("Content-Length", str(size)),
+    )
+    if whole.file is not None:
+        return Response(206, lines, file=FileSlice(whole.file.blob, first, size))
+    return Response(206, lines, whole.cut(first, last))

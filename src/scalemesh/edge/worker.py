@@ -1,0 +1,57 @@
+"""A worker process: accepts, ticks once a second, drains on demand. The composition is in main.edge_worker."""
+
+import asyncio
+import logging
+import socket
+
+from scalemesh.edge.protocol import Connection
+from scalemesh.edge.responses import StatusLines
+from scalemesh.edge.serving import Serving
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 4096
+_TICK_S = 1.0
+
+
+class Worker:
+    """What connections share. `tick` counts seconds from 1; while `draining`, each response ends its connection."""
+
+    def __init__(self, serving: Serving) -> None:
+        self.serving = serving
+        self.loop = asyncio.get_running_loop()
+        self.lines = StatusLines()
+        self.connections: set[Connection] = set()
+        self.draining = False
+        self.tick = 1
+        self._server: asyncio.Server | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def start(self, listener: socket.socket) -> None:
+        self._server = await self.loop.create_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)
+        self._timer = self.loop.call_later(_TICK_S, self._on_tick)
+
+    def _on_tick(self) -> None:
+        self._timer = self.loop.call_later(_TICK_S, self._on_tick)
+        self.tick += 1
+        self.lines.refresh()
+        for connection in list(self.connections):
+            connection.check(self.tick)
+
+    async def drain(self, grace_s: float) -> None:
+        """Stop accepting; let responses under way finish for up to `grace_s`; close what is left. Idempotent.
+
+        The listening socket's queue is not lost: the keeper holds the socket, too, for the next worker.
+        """
+        self.draining = True
+        if self._server is not None:
+            self._server.close()
+        deadline = self.loop.time() + grace_s
+        while self.connections and self.loop.time() < deadline:
+            for connection in list(self.connections):
+                connection.drain(self.tick)
+            await asyncio.sleep(0.02)
+        for connection in list(self.connections):
+            connection.abort()
+        if self._timer is not None:
+            self._timer.cancel()

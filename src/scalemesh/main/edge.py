@@ -1,0 +1,107 @@
+"""The edge's keeper: `python -m scalemesh.main.edge`. Starts from its disk; the platform may be down."""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from scalemesh.artifacts.store import BlobStore
+from scalemesh.edge.blobs import Blobs
+from scalemesh.edge.feed import RouteFeed
+from scalemesh.edge.fleet import Fleet, listen
+from scalemesh.edge.index import Generation, IndexWriter
+from scalemesh.edge.keeper import Keeper, edge_folder
+from scalemesh.edge.misses import MissServer
+from scalemesh.errors import BadSettings
+from scalemesh.settings.load import load
+from scalemesh.settings.model import Settings
+
+LOCK_S = 10.0  # a predecessor may need this long to end
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        run(load(os.environ))
+    except BadSettings as error:
+        sys.stderr.write(f"{error.message}\n{error.hint or ''}\n")
+        sys.exit(2)
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises BadSettings where it cannot start."""
+    if settings.data_dir is None:
+        raise BadSettings("No data folder is set.", field="SCALEMESH_DATA_DIR")
+    folder = edge_folder(settings.data_dir)
+    with _sole_keeper(folder), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings, folder))
+
+
+async def _run(settings: Settings, folder: Path) -> None:
+    epoch = secrets.token_hex(4)
+    listeners = listen(settings.host, settings.edge_port, settings.edge.workers)
+    blobs = Blobs(folder / "blobs", BlobStore(settings.storage_url), settings.edge.disk_bytes)
+    index = IndexWriter(folder / "index.db")
+    generation = Generation(folder / "generation")
+    keeper = Keeper(index, generation, blobs, RouteFeed(settings.internal_url, settings.edge.token))
+    fleet = Fleet(str(folder), epoch, listeners)
+    async with MissServer(folder / "keeper.sock", blobs, _replace_strangers(epoch)):
+        await _until_signal(fleet.run(), keeper.follow(), keeper.tidy())
+    index.close()
+
+
+def _replace_strangers(epoch: str) -> Callable[[str, Callable[[], None]], None]:
+    """Workers of a keeper that was killed went on serving; once ours listen, they may go."""
+
+    def on_worker(slot: str, drain: Callable[[], None]) -> None:
+        if not slot.startswith(f"{epoch}-"):
+            asyncio.get_running_loop().call_later(1.0, drain)
+
+    return on_worker
+
+
+async def _until_signal(*parts: Coroutine[Any, Any, None]) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    tasks = [asyncio.create_task(part) for part in parts]
+    stop = asyncio.create_task(stopping.wait())
+    done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for task in (stop, *tasks):
+        task.cancel()
+    await asyncio.gather(stop, *tasks, return_exceptions=True)
+    for task in done - {stop}:
+        await task  # a part that ended by itself failed: say so
+
+
+@contextlib.contextmanager
+def _sole_keeper(folder: Path) -> Iterator[None]:
+    """One keeper per data folder; waits a moment for the one before."""
+    with (folder / "keeper.lock").open("w") as lock:
+        deadline = time.monotonic() + LOCK_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise BadSettings(
+                        f"Another edge runs on {folder}.", hint="Stop it, or choose another --data-dir."
+                    ) from None
+                time.sleep(0.1)
+        yield
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""One edge worker: `python -m scalemesh.main.edge_worker CONFIG`, started by the keeper only.
+
+Everything imported here is memory in every worker: no HTTP client, no object store, no settings.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import resource
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from scalemesh.edge.blobfiles import BlobFiles
+from scalemesh.edge.fleet import WorkerConfig
+from scalemesh.edge.index import Generation, IndexReader
+from scalemesh.edge.misses import MissClient
+from scalemesh.edge.serving import Serving
+from scalemesh.edge.worker import Worker
+
+ALONE_S = 120.0  # without a keeper for so long, nobody will ever replace or stop this worker: it ends itself
+
+
+def main() -> None:
+    config = msgspec.json.decode(sys.argv[1], type=WorkerConfig)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(config))
+
+
+async def _run(config: WorkerConfig) -> None:
+    folder = Path(config.folder)
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    alone = _Alone(loop, stopping)
+    misses = MissClient(folder / "keeper.sock", config.slot, stopping.set, alone.set)
+    with contextlib.closing(IndexReader(folder / "index.db")) as index:
+        generation = Generation(folder / "generation")
+        files = BlobFiles(folder / "blobs")
+        worker = Worker(Serving(index, generation.view, files, misses.fetch, every_host=config.every_host))
+        loop.add_signal_handler(signal.SIGTERM, stopping.set)
+        loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C: the keeper decides
+        gc.collect()
+        gc.freeze()
+        await worker.start(socket.socket(fileno=config.listener_fd))
+        asking = asyncio.create_task(misses.run())
+        await stopping.wait()
+        await worker.drain(config.drain_s)
+        asking.cancel()
+
+
+class _Alone:
+    """Ends the worker when the keeper has been gone for ALONE_S."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+        self._loop = loop
+        self._stopping = stopping
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, alone: bool) -> None:  # noqa: FBT001
+        if alone and self._timer is None:
+            self._timer = self._loop.call_later(ALONE_S, self._stopping.set)
+        elif not alone and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+if __name__ == "__main__":
+    main()
