@@ -1,8 +1,8 @@
 """One decision for everything that leaves: resolve, check, pin.
 
-The public internet is open; loopback, private, link-local and metadata addresses are not, whatever name or wrapping they
-come under, unless the operator's allow-list has them. The well-known package registries may be mirrored at private
-addresses (a company's proxy), but never at this machine's own.
+The public internet is open; loopback, private, link-local and metadata addresses are not, whatever name or wrapping
+they come under, unless the operator's allow-list has them. The well-known package registries may be mirrored at
+private addresses (a company's proxy), but never at this machine's own.
 """
 
 import asyncio
@@ -48,12 +48,14 @@ class Guard:
         allow_private: bool = False,
         ports: Sequence[int] = (),
         registries: Sequence[str] = REGISTRIES,
+        ports: Sequence[int] = (),
         resolver: Resolver = system_resolver,
     ) -> None:
         self._entries = tuple(map(allow_list.parse, allow))
         self._allow_private = allow_private
         self._ports = frozenset({*PORTS, *ports, *(e.port for e in self._entries if e.port)})
         self._registries = frozenset(registries)
+        self._ports = (*PORTS, *ports)
         self._resolver = resolver
         self._remembered: dict[str, tuple[float, Sequence[str]]] = {}
 
