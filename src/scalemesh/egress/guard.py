@@ -48,14 +48,12 @@ class Guard:
         allow_private: bool = False,
         ports: Sequence[int] = (),
         registries: Sequence[str] = REGISTRIES,
-        ports: Sequence[int] = (),
         resolver: Resolver = system_resolver,
     ) -> None:
         self._entries = tuple(map(allow_list.parse, allow))
         self._allow_private = allow_private
         self._ports = frozenset({*PORTS, *ports, *(e.port for e in self._entries if e.port)})
         self._registries = frozenset(registries)
-        self._ports = (*PORTS, *ports)
         self._resolver = resolver
         self._remembered: dict[str, tuple[float, Sequence[str]]] = {}
 
