@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TypedDict, Unpack
 
 from scalemesh.buildserver.control.base import REFUSED, Control
 from scalemesh.buildserver.lines import split
@@ -23,6 +24,15 @@ BATCH_BYTES = 256 * 1024
 BUFFER_BYTES = 4 * 1024**2
 _LINE_OVERHEAD_BYTES = 160  # of one line's JSON
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class LineFields(TypedDict, total=False):
+    """What a line may carry beside its text; a `system` line of level `info` otherwise."""
+
+    step: str
+    stream: Stream
+    level: Level
+    partial: bool
 
 
 class Shipper:
@@ -45,10 +55,15 @@ class Shipper:
         self.heard_at = time.monotonic()
         self.canceled = asyncio.Event()
 
-    async def line(
-        self, text: str, *, step: str = "", stream: Stream = "system", level: Level = "info", partial: bool = False
-    ) -> None:
-        """Appends one line, redacted (again: it costs little) and split. Raises BuildFailed past the limit."""
+    async def line(self, text: str, **fields: Unpack[LineFields]) -> None:
+        """Appends one line and waits while the buffer is full. Raises BuildFailed past the log's limit."""
+        self.note(text, **fields)
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._buffered < BUFFER_BYTES)
+
+    def note(self, text: str, **fields: Unpack[LineFields]) -> None:
+        """`line` for what the platform itself says: little, and never too much."""
+        stream = fields.get("stream", "system")
         for piece in split(self._redactor.text(text)):
             if stream != "system":
                 self._count(len(piece.text.encode()))
@@ -59,14 +74,12 @@ class Shipper:
                     seq=self._next_seq,
                     ts=self._clock(),
                     stream=stream,
-                    level=level,
-                    step=step,
+                    level=fields.get("level", "info"),
+                    step=fields.get("step", ""),
                     text=piece.text,
-                    partial=piece.partial or partial,
+                    partial=piece.partial or fields.get("partial", False),
                 )
             )
-        async with self._moved:
-            await self._moved.wait_for(lambda: self._buffered < BUFFER_BYTES)
 
     def event(self, make: Callable[[int], BuildEvent]) -> None:
         """Appends the event that `make` makes of its number."""

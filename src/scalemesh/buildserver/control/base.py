@@ -2,16 +2,19 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from scalemesh.core.build import Batch, BatchAnswer, BlobRef, Claim, HeartbeatAnswer
 from scalemesh.core.manifest import Manifest
 from scalemesh.errors import Conflict, Forbidden, NotFound, Unauthenticated
 
+if TYPE_CHECKING:  # its compressors are loaded while the build runs
+    from scalemesh.artifacts.pack import PackedBlob
+
 # The API refuses this attempt: it is over, and whoever runs it stops.
 REFUSED = (Unauthenticated, Forbidden, NotFound, Conflict)
 
-Blobs = Mapping[str, bytes | Path]
+Blobs: TypeAlias = "Mapping[str, PackedBlob]"
 
 
 class Control(ABC):
@@ -39,7 +42,7 @@ class Control(ABC):
 
     @abstractmethod
     async def put_blobs(self, blobs: Blobs) -> None:
-        """Stores some blobs, by their SHA-256; at most BUNDLE_BYTES together, or a single larger one."""
+        """Stores some blobs, by their SHA-256."""
 
     @abstractmethod
     async def manifest(self, manifest: Manifest) -> None:

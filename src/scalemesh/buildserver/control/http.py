@@ -1,17 +1,14 @@
-"""The control port over HTTP: `/v1/builds/{attempt}/…` with the attempt's token.
+"""The control port over HTTP: `/v1/builds/{attempt}/…` with the attempt's token; blobs travel as artifacts.frames."""
 
-Blobs travel as frames: 32 bytes SHA-256, 8 bytes big-endian size, the bytes.
-"""
-
-import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
 
+from scalemesh.artifacts import frames
+from scalemesh.artifacts.frames import HEADER_BYTES
 from scalemesh.buildserver.control.base import Blobs, Control
 from scalemesh.core.build import (
     Batch,
@@ -95,10 +92,10 @@ class HttpControl(Control):
         return set(answer.missing)
 
     async def put_blobs(self, blobs: Blobs) -> None:
-        sizes = {sha256: data.stat().st_size if isinstance(data, Path) else len(data) for sha256, data in blobs.items()}
-        length = sum(sizes.values()) + 40 * len(sizes)
+        length = sum(HEADER_BYTES + blob.size for blob in blobs.values())
+        body = frames.encode((sha256, blob.size, blob.chunks()) for sha256, blob in blobs.items())
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(length)}
-        await self._post("blobs", _frames(blobs, sizes), headers=headers, timeout=_UPLOAD_TIMEOUT)
+        await self._post("blobs", body, headers=headers, timeout=_UPLOAD_TIMEOUT)
 
     async def manifest(self, manifest: Manifest) -> None:
         await self._post("manifest", encode(manifest), timeout=_UPLOAD_TIMEOUT)
@@ -115,17 +112,6 @@ class HttpControl(Control):
         if response.is_error:
             raise _error(response)
         return response.content
-
-
-async def _frames(blobs: Blobs, sizes: dict[str, int]) -> AsyncIterator[bytes]:
-    for sha256, data in blobs.items():
-        yield bytes.fromhex(sha256) + sizes[sha256].to_bytes(8, "big")
-        if isinstance(data, bytes):
-            yield data
-            continue
-        with data.open("rb") as file:
-            while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
-                yield chunk
 
 
 def _unreachable(error: httpx.HTTPError) -> Unavailable:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 from scalemesh.buildserver.control.base import Blobs, Control
 from scalemesh.core.build import Batch, BatchAnswer, BlobRef, BuildEvent, Claim, HeartbeatAnswer
@@ -56,8 +55,8 @@ class MemoryControl(Control):
 
     async def put_blobs(self, blobs: Blobs) -> None:
         self._answer()
-        for sha256, data in blobs.items():
-            content = data.read_bytes() if isinstance(data, Path) else data
+        for sha256, blob in blobs.items():
+            content = b"".join([chunk async for chunk in blob.chunks()])
             if hashlib.sha256(content).hexdigest() != sha256:
                 raise InvalidInput("these bytes have another hash", code="wrong_hash")
             self.blobs[sha256] = content
