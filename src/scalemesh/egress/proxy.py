@@ -5,7 +5,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from scalemesh.egress import channel
 from scalemesh.egress.guard import EgressDenied, Guard
@@ -30,7 +30,7 @@ class Proxy:
         self._told: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> "Proxy":
+    async def __aenter__(self) -> Self:
         self._sock.setblocking(False)
         asyncio.get_running_loop().add_reader(self._sock, self._readable)
         return self

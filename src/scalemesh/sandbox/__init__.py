@@ -5,9 +5,9 @@
         step = StepCommand(("sh", "-c", "npm ci"), cwd=session.view(session.workspace), timeout_s=600, egress=guard)
         result = await session.run(step, on_output)                      # result.reason, result.exit_code
 
-`directory` belongs to the calling uid and gets `workspace/`, `home/` and `tmp/`, which all steps of the session share and
-which outlive it. A step sees /usr read-only, a generated /etc, its mounts, and nothing else of the host; `session.view(p)`
-is a host path as steps see it. When `run` returns, every process of the step is dead. Whoever holds the session may be
-killed at any time: nothing of it survives. `launcher.Launcher` starts such a holder under an unprivileged uid.
+`directory` belongs to the calling uid, never 0, and gets `workspace/`, `home/` and `tmp/`, which all steps share and
+which outlive the session. A step sees /usr read-only, a generated /etc, its mounts, and nothing else of the host;
+`session.view(p)` is a host path as steps see it. When `run` returns, every process of the step is dead. Whoever holds
+the session may be killed at any time: nothing of it survives. `launcher.Launcher` starts such a holder as root.
 This module imports nothing, so that the program inside the namespaces starts fast.
 """

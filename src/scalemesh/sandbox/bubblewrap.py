@@ -69,8 +69,8 @@ def options(*, mounts: Iterable[Mount], env: Mapping[str, str], cwd: str, networ
 
 def _system() -> list[str]:
     result = ["--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev"]
-    result += ["--size", str(SHM_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm", "--dir", "/run", "--dir", "/var"]
-    result += ["--symlink", "../tmp", "/var/tmp"]
+    result += ["--size", str(SHM_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108 - the sandbox's own
+    result += ["--dir", "/run", "--dir", "/var", "--symlink", "../tmp", "/var/tmp"]  # noqa: S108
     for name in _USR_LINKS:
         path = Path("/") / name
         if path.is_symlink():

@@ -16,6 +16,7 @@ from scalemesh.sandbox import bubblewrap, etc, seccomp
 from scalemesh.sandbox.step import Mount, StepCommand
 
 START_TIMEOUT_S = 20.0
+KILL_TIMEOUT_S = 5.0
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from scalemesh.sandbox.inside.program import main; main()"
 _SOURCE_ROOT = Path(__file__).parents[2]
 
@@ -31,9 +32,16 @@ class ContainedRunner:
         self._control: socket.socket | None = None
         self._proxy: Proxy | None = None
         self._bwrap = ""
+        self._last_resort: asyncio.TimerHandle | None = None
         self._events: asyncio.Queue[channel.Message] = asyncio.Queue()
 
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
     async def open(self) -> None:
+        if os.geteuid() == 0:
+            raise InfrastructureFault("Builds never run as root: use Launcher.", code="no_sandbox")
         found = bubblewrap.find()
         if found is None:
             raise InfrastructureFault("bubblewrap is missing: run `scalemesh doctor`.", code="no_sandbox")
@@ -98,7 +106,8 @@ class ContainedRunner:
         }
 
     def kill(self) -> None:
-        if self._control is not None:
+        if self._control is not None and (self._last_resort is None or self._last_resort.cancelled()):
+            self._last_resort = asyncio.get_running_loop().call_later(KILL_TIMEOUT_S, self._kill_all)
             try:
                 channel.send(self._control, {"command": "kill"})
             except OSError:
@@ -110,6 +119,8 @@ class ContainedRunner:
 
     async def wait(self) -> int:
         event = await self._next(None)
+        if self._last_resort:
+            self._last_resort.cancel()
         if self._proxy:
             self._proxy.guard = None
             await self._proxy.disconnect()
@@ -122,6 +133,8 @@ class ContainedRunner:
         return code if code >= 0 else 128 - code
 
     async def close(self) -> None:
+        if self._last_resort:
+            self._last_resort.cancel()
         if self._control is not None:
             asyncio.get_running_loop().remove_reader(self._control)
             self._control.close()

@@ -14,6 +14,10 @@ class DirectRunner:
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
 
+    @property
+    def pid(self) -> int | None:
+        return os.getpid()
+
     async def open(self) -> None:
         return
 

@@ -76,6 +76,7 @@ def _hand_over(process: subprocess.Popen[bytes], request: bytes) -> None:
     try:
         with process.stdin:
             process.stdin.write(request)
+        process.stdin = None  # so that communicate() leaves it alone
     except BrokenPipeError as error:
         raise InfrastructureFault("The launcher died at once.", code="launch_failed") from error
 

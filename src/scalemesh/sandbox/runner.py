@@ -8,6 +8,10 @@ from scalemesh.sandbox.step import StepCommand
 class Runner(Protocol):
     """Executes one step at a time. Opened and closed by its session, once."""
 
+    @property
+    def pid(self) -> int | None:
+        """Every process of a step is a descendant of this one."""
+
     async def open(self) -> None:
         """Raises InfrastructureFault when there can be no isolation here."""
 

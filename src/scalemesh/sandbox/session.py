@@ -1,26 +1,26 @@
 """A session: steps of one build, one after the other, isolated from the host and from everybody else's."""
 
-import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from scalemesh.core.build import Limits
 from scalemesh.sandbox import etc
 from scalemesh.sandbox.contained import ContainedRunner
 from scalemesh.sandbox.direct import DirectRunner
+from scalemesh.sandbox.output import OnOutput
 from scalemesh.sandbox.runner import Runner
-from scalemesh.sandbox.step import Mount, Reason, StepCommand, StepResult
+from scalemesh.sandbox.step import Mount, StepCommand, StepResult
+from scalemesh.sandbox.supervise import Supervision
+from scalemesh.sandbox.watch import DiskWatch
 
-Stream = Literal["stdout", "stderr"]
-OnOutput = Callable[[Stream, bytes], Awaitable[None]]
 Mode = Literal["bubblewrap", "none"]
 
-_CHUNK = 64 * 1024
-_DIE_S = 10.0
+_LINGER_S: dict[Mode, float | None] = {"bubblewrap": None, "none": 5.0}
+_FROM_HOST = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -57,10 +57,10 @@ class Session:
         self._mode = mode
         contained = mode == "bubblewrap"
         self._runner: Runner = ContainedRunner(directory / "etc", limits, on_notice) if contained else DirectRunner()
-        self._running = False
-        self._ending: Reason | None = None
+        self._disk: DiskWatch | None = None
+        self._current: Supervision | None = None
 
-    async def __aenter__(self) -> "Session":
+    async def __aenter__(self) -> Self:
         for name in ("workspace", "home", "tmp", "etc"):
             (self.directory / name).mkdir(exist_ok=True)
         try:
@@ -68,14 +68,15 @@ class Session:
         except BaseException:
             await self._runner.close()
             raise
+        self._disk = DiskWatch(self.directory, self._limits.disk_bytes, self._runner.pid)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._runner.close()
 
-    def view(self, path: Path) -> str:
-        """`path` on the host as steps see it. Raises ValueError for what no mount shows."""
-        for mount in self._mounts:
+    def view(self, path: Path, extra: Sequence[Mount] = ()) -> str:
+        """`path` on the host as steps see it, with the mounts `extra`. Raises ValueError for what no mount shows."""
+        for mount in (*extra, *self._mounts):
             if path.is_relative_to(mount.source):
                 target = Path(mount.target, path.relative_to(mount.source))
                 return self._runner.path(str(target), str(path))
@@ -87,26 +88,24 @@ class Session:
         `on_output` is awaited before more is read (backpressure). Raises InfrastructureFault when the step could not
         be started or the sandbox died, and whatever `on_output` raised.
         """
-        if self._running:
-            raise RuntimeError("a step is running already")
-        self._running, self._ending = True, None
+        if self._current or self._disk is None:
+            raise RuntimeError("a step is running already, or the session is not open")
+        self._current = supervision = Supervision(
+            self._runner, self._disk, self._limits, linger_s=_LINGER_S[self._mode]
+        )
         started = time.monotonic()
         try:
-            code = await self._execute(self._complete(step), on_output)
+            code = await supervision.run(self._complete(step), on_output)
         finally:
-            self._running = False
+            self._current = None
         duration_ms = int((time.monotonic() - started) * 1000)
         signal = code - 128 if 128 < code <= 192 else None
-        return StepResult(self._ending or "exited", code, signal, duration_ms)
+        return StepResult(supervision.reason or "exited", code, signal, duration_ms)
 
     async def cancel(self) -> None:
         """End the running step (its reason is then `canceled`); nothing when none runs."""
-        if self._running:
-            self._end("canceled")
-
-    def _end(self, reason: Reason) -> None:
-        self._ending = self._ending or reason
-        self._runner.kill()
+        if self._current:
+            self._current.end("canceled")
 
     def _complete(self, step: StepCommand) -> StepCommand:
         return replace(step, env={**self._environment(), **step.env}, mounts=(*self._mounts, *step.mounts))
@@ -116,64 +115,4 @@ class Session:
         env |= {"HOME": self.view(self.directory / "home"), "TMPDIR": self.view(self.directory / "tmp")}
         if self._mode == "bubblewrap":
             return env | etc.ca_environment(os.environ)
-        return {**os.environ, **env, "PATH": os.environ.get("PATH", _PATH)}
-
-    async def _execute(self, step: StepCommand, on_output: OnOutput) -> int:
-        async with _Output(on_output) as output:
-            try:
-                await self._runner.start(step, output.stdout, output.stderr)
-            finally:
-                output.close_ours()
-            return await self._supervise(step, output)
-
-    async def _supervise(self, step: StepCommand, output: "_Output") -> int:
-        ended = asyncio.create_task(self._runner.wait())
-        reading = asyncio.create_task(output.read())
-        deadline = asyncio.get_running_loop().call_later(step.timeout_s, self._end, "timeout")
-        try:
-            await asyncio.wait({ended, reading}, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            deadline.cancel()
-            if not ended.done() or reading.done() is False:
-                self._runner.kill()
-            await asyncio.wait({ended}, timeout=_DIE_S)
-        await reading
-        return await ended
-
-
-class _Output:
-    """Two pipes and their readers."""
-
-    def __init__(self, on_output: OnOutput) -> None:
-        self._on_output = on_output
-
-    async def __aenter__(self) -> "_Output":
-        self._out, self.stdout = os.pipe()
-        self._err, self.stderr = os.pipe()
-        return self
-
-    def close_ours(self) -> None:
-        """The writing ends: the step has its own."""
-        os.close(self.stdout)
-        os.close(self.stderr)
-
-    async def read(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._pump("stdout", self._out))
-            group.create_task(self._pump("stderr", self._err))
-
-    async def _pump(self, stream: Stream, fd: int) -> None:
-        reader = asyncio.StreamReader(limit=_CHUNK)
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(fd), "rb", 0)
-        )
-        try:
-            while data := await reader.read(_CHUNK):
-                await self._on_output(stream, data)
-        finally:
-            transport.close()
-
-    async def __aexit__(self, *_: object) -> None:
-        os.close(self._out)
-        os.close(self._err)
+        return env | {name: os.environ[name] for name in _FROM_HOST if name in os.environ}

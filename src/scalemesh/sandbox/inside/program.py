@@ -4,8 +4,8 @@ import signal
 import socket
 import sys
 
-from scalemesh.egress.forwarder import Forwarder
 from scalemesh.egress import channel
+from scalemesh.egress.forwarder import Forwarder
 from scalemesh.sandbox.inside import namespaces
 from scalemesh.sandbox.inside.loop import Loop
 from scalemesh.sandbox.inside.steps import Steps

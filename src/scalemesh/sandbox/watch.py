@@ -1,0 +1,126 @@
+"""Watching what no control group limits here: the disk always, the memory where there is no group for it."""
+
+import contextlib
+import os
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+RESERVE_BYTES = 512 * 1024**2  # below this much free space on its disk a build ends: the platform needs it to survive
+INODE_BYTES = 4096  # what a file costs at least, an empty one too
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_AT_LEAST_EVERY_S = 30.0
+
+
+@dataclass
+class DiskWatch:
+    """Whether a folder holds more than `limit_bytes`.
+
+    Made while the folder is as good as empty. Counting is dear, so the free space of its disk says when to count;
+    files that are deleted but held open by the descendants of `pid` count too.
+    """
+
+    directory: Path
+    limit_bytes: int
+    pid: int | None = None
+    _counted: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._used_then = _used(os.statvfs(self.directory))
+        self._last_count = self._next_count = time.monotonic()
+
+    def exceeded(self) -> bool:
+        """Blocks while it counts."""
+        disk = os.statvfs(self.directory)
+        if disk.f_bavail * disk.f_frsize < RESERVE_BYTES:
+            return True
+        now, used = time.monotonic(), _used(disk)
+        maybe_over = self._counted + used - self._used_then > self.limit_bytes
+        if now - self._last_count > _AT_LEAST_EVERY_S or (maybe_over and now > self._next_count):
+            self._counted = usage_bytes(self.directory) + (deleted_bytes(self.pid) if self.pid else 0)
+            took = time.monotonic() - now
+            self._used_then, self._last_count, self._next_count = used, now, now + max(0.5, 10 * took)
+        return self._counted > self.limit_bytes
+
+
+def _used(disk: os.statvfs_result) -> int:
+    return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+
+
+def usage_bytes(directory: Path) -> int:
+    """Disk below `directory`, links not followed, each file once. What vanishes meanwhile does not count."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    for info in _walk(directory):
+        key = (info.st_dev, info.st_ino)
+        if info.st_nlink == 1 or key not in seen:
+            seen.add(key)
+            total += max(info.st_blocks * 512, INODE_BYTES)
+    return total
+
+
+def _walk(directory: Path) -> Iterator[os.stat_result]:
+    pending = [str(directory)]
+    while pending:
+        folder = pending.pop()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), _listing(folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    info = entry.stat(follow_symlinks=False)
+                    yield info
+                    if stat.S_ISDIR(info.st_mode):
+                        pending.append(entry.path)
+
+
+def _listing(folder: str) -> "os._ScandirIterator[str]":
+    try:
+        return os.scandir(folder)
+    except PermissionError:
+        # a build hides what it has behind mode 000; the folder is this uid's, opened without following a link
+        fd = os.open(folder, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY)
+        try:
+            os.chmod(f"/proc/self/fd/{fd}", 0o700)  # noqa: PTH101 - a descriptor
+        finally:
+            os.close(fd)
+        return os.scandir(folder)
+
+
+def deleted_bytes(pid: int) -> int:
+    """Disk held by deleted files that descendants of `pid` have open."""
+    found: dict[tuple[int, int], int] = {}
+    for process in descendants(pid):
+        with contextlib.suppress(OSError):  # it has ended, or is not ours to look at
+            for fd in Path(f"/proc/{process}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    info = fd.stat()
+                    if info.st_nlink == 0 and stat.S_ISREG(info.st_mode):
+                        found[info.st_dev, info.st_ino] = info.st_blocks * 512
+    return sum(found.values())
+
+
+def memory_bytes(pid: int) -> int:
+    """Memory that descendants of `pid` hold for themselves (pages shared with files left out)."""
+    total = 0
+    for process in descendants(pid):
+        with contextlib.suppress(OSError):
+            _, resident, shared, *_ = map(int, Path(f"/proc/{process}/statm").read_text().split())
+            total += (resident - shared) * _PAGE_BYTES
+    return total
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below `pid`, itself left out."""
+    children: dict[int, list[int]] = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                after_name = Path(entry.path, "stat").read_text().rpartition(")")[2]
+                children.setdefault(int(after_name.split()[1]), []).append(int(entry.name))
+    found, pending = [], [pid]
+    while pending:
+        below = children.get(pending.pop(), [])
+        found += below
+        pending += below
+    return found
