@@ -9,15 +9,18 @@ import os
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from io import FileIO, RawIOBase
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
 from scalemesh.artifacts.beneath import Walk, open_file, shown
-from scalemesh.artifacts.compress import compress
+from scalemesh.artifacts.compress import Variant, compress
 from scalemesh.artifacts.receipt import path_fault
+from scalemesh.artifacts.spool import Spool
 from scalemesh.artifacts.types import content_type, shrinks
 from scalemesh.core.build import BlobRef, Limits
 from scalemesh.core.manifest import Entry, Manifest, Rules
@@ -34,7 +37,7 @@ class PackedBlob:
     """Bytes to upload. `open` may be called as long as the Packed is open; the caller closes the file."""
 
     size: int
-    open: Callable[[], BinaryIO]
+    open: Callable[[], RawIOBase]
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The bytes, read in threads."""
@@ -42,11 +45,12 @@ class PackedBlob:
         with file:
             while chunk:
                 yield chunk
-                chunk = b"" if len(chunk) < CHUNK_BYTES else await asyncio.to_thread(file.read, CHUNK_BYTES)
+                short = len(chunk) < CHUNK_BYTES
+                chunk = b"" if short else await asyncio.to_thread(file.read, CHUNK_BYTES) or b""
 
-    def _start(self) -> tuple[BinaryIO, bytes]:
+    def _start(self) -> tuple[RawIOBase, bytes]:
         file = self.open()
-        return file, file.read(CHUNK_BYTES)
+        return file, file.read(CHUNK_BYTES) or b""
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,13 @@ class Packed:
     manifest: Manifest
     blobs: dict[str, PackedBlob]
     warnings: list[str]
-    _root_fd: int = field(repr=False)
+    _resources: ExitStack = field(repr=False)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        os.close(self._root_fd)
+        self._resources.close()
 
 
 def pack(
@@ -76,26 +80,27 @@ def pack(
 ) -> Packed:
     """Pack the folder behind `root_fd` (see beneath.open_folder; it stays the caller's). Blocks: run it in a thread.
 
-    `spool` is an existing folder that takes the compressed variants. `immutable` are path prefixes (`assets/`).
+    `spool` is a folder whose disk takes the compressed variants, in a file without a name. `immutable` are path
+    prefixes (`assets/`).
     Raises BuildFailed: output_empty, output_too_many_files, output_too_large, path_too_long, path_invalid,
     path_collision, output_unreadable.
     """
-    root_fd = os.dup(root_fd)
-    try:
+    with ExitStack() as stack:
+        root_fd = os.dup(root_fd)
+        stack.callback(os.close, root_fd)
+        variants = Spool(spool)
+        stack.callback(variants.close)
         paths, warnings = _list(root_fd, limits)
         with ThreadPoolExecutor(threads or os.cpu_count() or 2, thread_name_prefix="pack") as pool:
             refs = dict(zip(paths, pool.map(partial(_ref, root_fd), paths.values()), strict=True))
             sources = {ref.sha256: (paths[path], ref.size) for path, ref in refs.items() if _worth(path, ref)}
-            found = pool.map(partial(_compress, root_fd, spool), sources.values())
+            found = pool.map(partial(_compress, root_fd, variants), sources.values())
             compressed = dict(zip(sources, found, strict=True))
-    except BaseException:
-        os.close(root_fd)
-        raise
-    blobs = {ref.sha256: PackedBlob(ref.size, partial(_open, root_fd, paths[path])) for path, ref in refs.items()}
-    for ref in chain.from_iterable(variants.values() for variants in compressed.values()):
-        blobs[ref.sha256] = PackedBlob(ref.size, partial(_open_spooled, spool / ref.sha256))
-    entries = {path: _entry(path, ref, compressed, immutable) for path, ref in refs.items()}
-    return Packed(Manifest(files=entries, rules=rules), blobs, warnings, root_fd)
+        blobs = {ref.sha256: PackedBlob(ref.size, partial(_open, root_fd, paths[path])) for path, ref in refs.items()}
+        for ref, offset in chain.from_iterable(by_encoding.values() for by_encoding in compressed.values()):
+            blobs[ref.sha256] = PackedBlob(ref.size, partial(variants.open, offset, ref.size))
+        entries = {path: _entry(path, ref, compressed, immutable) for path, ref in refs.items()}
+        return Packed(Manifest(files=entries, rules=rules), blobs, warnings, stack.pop_all())
 
 
 def _list(root_fd: int, limits: Limits) -> tuple[dict[str, str], list[str]]:
@@ -154,33 +159,27 @@ def _worth(path: str, ref: BlobRef) -> bool:
     return ref.size >= MIN_COMPRESSED_BYTES and shrinks(path)
 
 
-def _compress(root_fd: int, spool: Path, source: tuple[str, int]) -> dict[str, BlobRef]:
+def _compress(root_fd: int, spool: Spool, source: tuple[str, int]) -> dict[str, Variant]:
     path, size = source
     with _open(root_fd, path) as file:
         return compress(_chunks(file), size, spool)
 
 
-def _entry(path: str, ref: BlobRef, compressed: dict[str, dict[str, BlobRef]], immutable: Sequence[str]) -> Entry:
+def _entry(path: str, ref: BlobRef, compressed: dict[str, dict[str, Variant]], immutable: Sequence[str]) -> Entry:
     found = compressed.get(ref.sha256, {}) if _worth(path, ref) else {}
     return Entry(
         identity=ref,
         type=content_type(path),
-        br=found.get("br"),
-        zstd=found.get("zstd"),
-        gzip=found.get("gzip"),
         immutable=any(path.startswith("/" + prefix.lstrip("/")) for prefix in immutable if prefix.strip("/")),
+        **{encoding: variant.ref for encoding, variant in found.items()},
     )
 
 
-def _open(root_fd: int, path: str) -> BinaryIO:
-    return os.fdopen(open_file(root_fd, path), "rb", buffering=0)
+def _open(root_fd: int, path: str) -> FileIO:
+    return FileIO(open_file(root_fd, path), "rb")
 
 
-def _open_spooled(path: Path) -> BinaryIO:
-    return path.open("rb", buffering=0)
-
-
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
+def _chunks(file: FileIO) -> Iterator[bytes]:
     while chunk := file.read(CHUNK_BYTES):
         yield chunk
 
