@@ -15,7 +15,7 @@ _SCP = re.compile(r"(?:(?P<user>[^@:/]*)@)?(?P<host>[^@:/\[\]]+):(?P<path>[^:].*
 _HOST = re.compile(r"[a-z0-9_][a-z0-9_-]{0,62}(\.[a-z0-9_][a-z0-9_-]{0,62})*")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _HELPER = re.compile(r"(\w+)::")  # `ext::command` and its kind run programs
-_BRACKETS = re.compile(r"://([^/@]*@)?\[[0-9A-Fa-f:.]+\]")
+_BRACKETS = re.compile(r"^\w+://([^/@]*@)?\[[0-9A-Fa-f:.]+\]")
 _FORBIDDEN = frozenset("\\\"'`<>|;$(){}^*")
 _NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
 
