@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
-from scalemesh.sandbox.session import OnOutput
+from scalemesh.sandbox.output import OnOutput
 from scalemesh.sandbox.step import StepCommand, StepResult
 
 

@@ -14,6 +14,7 @@ from typing import TypedDict, Unpack
 from scalemesh.buildserver.control.base import REFUSED, Control
 from scalemesh.buildserver.lines import split
 from scalemesh.buildserver.redaction import Redactor
+from scalemesh.buildserver.retry import DELAYS_S
 from scalemesh.core.build import Batch, BuildEvent, Claim
 from scalemesh.core.clock import now_ms
 from scalemesh.core.logs import Level, LogLine, Stream
@@ -23,7 +24,6 @@ BATCH_INTERVAL_S = 0.1
 BATCH_BYTES = 256 * 1024
 BUFFER_BYTES = 4 * 1024**2
 _LINE_OVERHEAD_BYTES = 160  # of one line's JSON
-_BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 class LineFields(TypedDict, total=False):
@@ -106,7 +106,7 @@ class Shipper:
                 await self._send()
                 failures = 0
             except (Unavailable, TooManyRequests):
-                await asyncio.sleep(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
+                await asyncio.sleep(DELAYS_S[min(failures, len(DELAYS_S) - 1)])
                 failures += 1
 
     async def _send(self) -> None:

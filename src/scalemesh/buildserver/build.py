@@ -1,0 +1,105 @@
+"""One build, whole: the five steps in order, with their events; what it raises is the build's end."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from functools import partial
+
+from scalemesh.buildserver import environment
+from scalemesh.buildserver.control.base import REFUSED, Control
+from scalemesh.buildserver.execution import Executor
+from scalemesh.buildserver.retry import retrying
+from scalemesh.buildserver.shipper import Shipper
+from scalemesh.buildserver.steps import plan as detection
+from scalemesh.buildserver.steps import publish
+from scalemesh.buildserver.steps.clone import Clone
+from scalemesh.buildserver.steps.commands import Commands
+from scalemesh.buildserver.steps.unpack import unpack
+from scalemesh.buildserver.toolchains import Toolchains
+from scalemesh.core.build import Claim, GitSource, Plan, PlanMade, SourceResolved, Step, StepFinished, StepStarted
+from scalemesh.core.clock import now_ms
+from scalemesh.core.manifest import Manifest
+from scalemesh.egress.guard import Guard
+from scalemesh.errors import BuildFailed, InvalidInput, TooLarge
+
+FLUSH_S = 3600.0  # the agent ends sooner, when its lease does
+
+
+class Build:
+    """`run` once. Raises BuildFailed, InfrastructureFault, or one of control.base.REFUSED."""
+
+    def __init__(
+        self, claim: Claim, control: Control, executor: Executor, shipper: Shipper, toolchains: Toolchains
+    ) -> None:
+        self._claim = claim
+        self._spec = claim.spec
+        self._control = control
+        self._executor = executor
+        self._shipper = shipper
+        self._toolchains = toolchains
+        self._workspace = executor.runner.workspace
+        self._spool = executor.runner.directory / "spool"
+
+    async def run(self) -> None:
+        async with self._step("clone"):
+            commit = await self._fetch()
+        async with self._step("detect"):
+            plan, commands = await self._plan(commit)
+        await self._command(commands, "install", plan.install_command)
+        await self._command(commands, "build", plan.build_command)
+        async with self._step("upload"):
+            upload = publish.upload(self._control, self._shipper, self._workspace, self._spool, plan, self._spec.limits)
+            packed = await upload
+        with packed:
+            await self._publish(packed.manifest)
+
+    async def _fetch(self) -> str:
+        source = self._spec.source
+        if not isinstance(source, GitSource):
+            await self._shipper.line("Unpacking the uploaded files", step="clone")
+            await unpack(self._control.source(), self._executor.runner.directory / "source.tar", self._workspace)
+            return ""
+        branch = f"{source.ref}, " if source.ref else ""
+        await self._shipper.line(f"Cloning {source.url} ({branch}commit {source.commit[:12]})", step="clone")
+        clone = Clone(self._executor, self._spec, source, self._claim.credentials)
+        commit, tree, author, message = await clone.run()
+        self._shipper.event(
+            lambda n: SourceResolved(n=n, commit=commit, tree=tree, author=author[:256], message=message[:4096])
+        )
+        return commit
+
+    async def _plan(self, commit: str) -> tuple[Plan, Commands]:
+        plan = await detection.make(self._workspace, self._spec.settings)
+        self._shipper.event(lambda n: PlanMade(n=n, plan=plan))
+        await self._shipper.line(detection.describe(plan), step="detect")
+        guard = Guard(self._spec.egress_allow)
+        commands = Commands(self._executor, plan, environment.of_build(self._claim, commit), guard)
+        if plan.install_command or plan.build_command:
+            await commands.prepare(self._toolchains, self._shipper)
+        return plan, commands
+
+    async def _command(self, commands: Commands, step: Step, command: str | None) -> None:
+        if command:
+            async with self._step(step):
+                await commands.run(step, command)
+
+    async def _publish(self, manifest: Manifest) -> None:
+        """The log goes first: after the manifest this attempt may write no more."""
+        await self._shipper.flush(FLUSH_S)
+        try:
+            await retrying(partial(self._control.manifest, manifest))
+        except (InvalidInput, TooLarge) as error:
+            raise BuildFailed(error.message, code=error.code, hint=error.hint) from error
+
+    @contextlib.asynccontextmanager
+    async def _step(self, step: Step) -> AsyncIterator[None]:
+        self._shipper.event(lambda n: StepStarted(n=n, step=step, at=now_ms()))
+        exit_code, detail = 0, ""
+        try:
+            yield
+        except REFUSED:
+            raise
+        except Exception as error:
+            exit_code, detail = 1, str(error)[:500]
+            raise
+        finally:
+            self._shipper.event(lambda n: StepFinished(n=n, step=step, at=now_ms(), exit_code=exit_code, detail=detail))

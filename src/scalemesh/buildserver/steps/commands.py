@@ -1,0 +1,40 @@
+"""install and build: the plan's commands with its toolchains, on the guarded network."""
+
+from pathlib import Path
+
+from scalemesh.buildserver.execution import Executor
+from scalemesh.buildserver.shipper import Shipper
+from scalemesh.buildserver.toolchains import Toolchain, Toolchains, needed
+from scalemesh.core.build import Plan, Step
+from scalemesh.egress.guard import Guard
+
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Commands:
+    """`prepare` once, then any number of `run`."""
+
+    def __init__(self, executor: Executor, plan: Plan, env: dict[str, str], guard: Guard) -> None:
+        self._executor = executor
+        self._plan = plan
+        self._env = env
+        self._guard = guard
+        self._root = executor.runner.workspace / plan.root_directory.strip("/")
+
+    async def prepare(self, toolchains: Toolchains, shipper: Shipper) -> None:
+        """Toolchains in place and on PATH, before the machine's own programs and after the project's."""
+        found = [await toolchains.ensure(name, version) for name, version in needed(self._plan).items()]
+        if found:
+            await shipper.line("Using " + ", ".join(f"{t.name} {t.version}" for t in found), step="detect")
+        self._env = {**self._env, "PATH": self._path(found)}
+
+    async def run(self, step: Step, command: str) -> None:
+        """Raises BuildFailed."""
+        cwd = self._executor.runner.view(self._root)
+        await self._executor.shell(step, command, cwd=cwd, env=self._env, egress=self._guard)
+
+    def _path(self, toolchains: list[Toolchain]) -> str:
+        workspace = self._executor.runner.workspace
+        folders: list[Path] = [f / "node_modules/.bin" for f in dict.fromkeys([self._root, workspace])]
+        folders += [t.bin for t in toolchains if t.bin]
+        return ":".join([*(self._executor.runner.view(f) for f in folders), _SYSTEM_PATH])

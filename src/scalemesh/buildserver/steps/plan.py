@@ -1,0 +1,32 @@
+"""Detection: from what the repository holds to a Plan."""
+
+import asyncio
+from pathlib import Path
+
+from scalemesh.buildserver.tree import Tree
+from scalemesh.core.build import BuildSettings, Plan
+from scalemesh.errors import BuildFailed
+from scalemesh.frameworks import detect
+
+_SKIPPED = frozenset({".git", "node_modules"})
+
+
+async def make(workspace: Path, settings: BuildSettings) -> Plan:
+    """Raises BuildFailed where nothing can be built."""
+    return await asyncio.to_thread(_make, workspace, settings)
+
+
+def _make(workspace: Path, settings: BuildSettings) -> Plan:
+    with Tree(workspace) as tree:
+        listing = tree.listing(_SKIPPED)
+        if not listing:
+            raise BuildFailed("There are no files at this commit.", code="repository_empty")
+        return detect(listing, tree.read, settings)
+
+
+def describe(plan: Plan) -> str:
+    """One line for the log."""
+    facts = [plan.framework_name]
+    facts += [f"{plan.package_manager} {plan.package_manager_version or ''}".strip()] if plan.package_manager else []
+    facts += [f"`{plan.build_command}`"] if plan.build_command else ["no build command"]
+    return f"Detected {', '.join(facts)}; output in {plan.output_directory!r}"

@@ -1,0 +1,118 @@
+"""upload: the output packed, the missing blobs sent, the manifest last."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scalemesh.artifacts import beneath
+from scalemesh.buildserver.control.base import Blobs, Control
+from scalemesh.buildserver.retry import retrying
+from scalemesh.buildserver.shipper import Shipper
+from scalemesh.buildserver.tree import Tree
+from scalemesh.core.build import BlobRef, Limits, Plan
+from scalemesh.errors import BuildFailed
+
+if TYPE_CHECKING:  # loaded late: see control.base
+    from scalemesh.artifacts.pack import Packed, PackedBlob
+
+BUNDLE_BYTES = 4 * 1024**2
+UPLOADS_AT_ONCE = 4
+_ASK_AT_ONCE = 5000
+_MAX_CANDIDATES = 5
+_CANDIDATE_SKIP = frozenset({".git", "node_modules", "src", "public", "test", "tests"})
+
+
+async def upload(
+    control: Control, shipper: Shipper, workspace: Path, spool: Path, plan: Plan, limits: Limits
+) -> "Packed":
+    """Everything but the manifest; the caller closes what it gets. Raises BuildFailed."""
+    packed = await asyncio.to_thread(_pack, workspace, spool, plan, limits)
+    try:
+        for warning in packed.warnings:
+            await shipper.line(warning, step="upload", level="warn")
+        if "/index.html" not in packed.manifest.files:
+            warning = f"{plan.output_directory!r} has no index.html: the site's front page will be a 404."
+            await shipper.line(warning, step="upload", level="warn")
+        sent = await _send(control, packed.blobs)
+        files, total = len(packed.manifest.files), sum(e.identity.size for e in packed.manifest.files.values())
+        text = f"{files} files, {_size(total)}; {len(sent)} blobs uploaded, {_size(sum(sent))}"
+        await shipper.line(text, step="upload")
+    except BaseException:
+        packed.__exit__()
+        raise
+    return packed
+
+
+def _pack(workspace: Path, spool: Path, plan: Plan, limits: Limits) -> "Packed":
+    from scalemesh.artifacts.pack import pack
+
+    spool.mkdir()
+    relative = os.path.normpath(f"{plan.root_directory.strip('/') or '.'}/{plan.output_directory}")
+    try:
+        root = beneath.open_folder(workspace, relative)
+    except BuildFailed as error:
+        if error.code != "output_missing":
+            raise
+        raise _missing(workspace, plan) from error
+    try:
+        return pack(root, spool, limits=limits, immutable=plan.immutable)
+    finally:
+        os.close(root)
+
+
+def _missing(workspace: Path, plan: Plan) -> BuildFailed:
+    candidates = list(islice(_candidates(workspace, plan), _MAX_CANDIDATES))
+    found = f" These folders have an index.html: {', '.join(candidates)}." if candidates else ""
+    return BuildFailed(
+        f"The build left no output directory {plan.output_directory!r}.{found}",
+        code="output_directory_not_found",
+        hint="Set the project's output directory to the folder that the build writes.",
+    )
+
+
+def _candidates(workspace: Path, plan: Plan) -> Iterator[str]:
+    """Folders that look like an output."""
+    with Tree(workspace, plan.root_directory) as tree:
+        for path in tree.listing(_CANDIDATE_SKIP):
+            folder, _, name = path.rpartition("/")
+            if name == "index.html" and folder and folder.count("/") < 3:
+                yield folder
+
+
+async def _send(control: Control, blobs: Blobs) -> list[int]:
+    """Sends what the team does not have; answers the sizes."""
+    refs = [BlobRef(sha256=sha256, size=blob.size) for sha256, blob in blobs.items()]
+    missing: set[str] = set()
+    for at in range(0, len(refs), _ASK_AT_ONCE):
+        missing |= await retrying(partial(control.missing, refs[at : at + _ASK_AT_ONCE]))
+    gate = asyncio.Semaphore(UPLOADS_AT_ONCE)
+
+    async def put(bundle: Blobs) -> None:
+        async with gate:
+            await retrying(partial(control.put_blobs, bundle))
+
+    # Not a TaskGroup: the first error is to come out as itself.
+    await asyncio.gather(*map(put, _bundles({sha256: blobs[sha256] for sha256 in blobs if sha256 in missing})))
+    return [blobs[sha256].size for sha256 in missing]
+
+
+def _bundles(blobs: Blobs) -> Iterator[Blobs]:
+    """Small blobs together: BUNDLE_BYTES at most, or a single larger one."""
+    bundle: dict[str, PackedBlob] = {}
+    size = 0
+    for sha256, blob in blobs.items():
+        if bundle and size + blob.size > BUNDLE_BYTES:
+            yield bundle
+            bundle, size = {}, 0
+        bundle[sha256] = blob
+        size += blob.size
+    if bundle:
+        yield bundle
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
