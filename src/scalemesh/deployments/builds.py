@@ -1,0 +1,244 @@
+"""The agents' side: one attempt, its token, and what may be done with it while it is the current one."""
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scalemesh.artifacts import receipt
+from scalemesh.artifacts.store import BlobStore
+from scalemesh.core.build import (
+    Batch,
+    BatchAnswer,
+    BlobRef,
+    BuildErrored,
+    BuildSpec,
+    Claim,
+    HeartbeatAnswer,
+    Source,
+    UploadSource,
+)
+from scalemesh.core.documents import decode, encode
+from scalemesh.core.ids import secret_hash
+from scalemesh.core.logs import LogLine
+from scalemesh.core.manifest import Manifest
+from scalemesh.core.state import ACTIVE, Event, State
+from scalemesh.db import Database, Wakeup
+from scalemesh.db.tables import Attempt, Deployment, Project
+from scalemesh.deployments import ingest, journal, promotion
+from scalemesh.deployments.blobs import Blobs
+from scalemesh.deployments.policy import BuildPolicy
+from scalemesh.deployments.queue import end
+from scalemesh.deployments.routes import Routes
+from scalemesh.deployments.spec import branch_of, build_spec
+from scalemesh.deployments.state import Cause, apply, locked
+from scalemesh.deployments.uploads import Uploads
+from scalemesh.errors import Conflict, NotFound, Unauthenticated
+from scalemesh.logs.service import LogService
+from scalemesh.projects import Projects, Sites
+
+MAX_NONCE = 64
+
+
+@dataclass(frozen=True)
+class Build:
+    """An authenticated agent: the attempt that its token opens."""
+
+    attempt: str
+    number: int
+    deployment: str
+    team: str
+    project: str
+
+
+class Builds:
+    """Every call but `authenticate` raises Conflict (`attempt_over`) once the attempt is not the current one."""
+
+    def __init__(
+        self,
+        db: Database,
+        store: BlobStore,
+        logs: LogService,
+        wakeup: Wakeup,
+        projects: Projects,
+        sites: Sites,
+        policy: BuildPolicy,
+        blobs: Blobs,
+        uploads: Uploads,
+        routes: Routes,
+        clock: Callable[[], int],
+    ) -> None:
+        self._db = db
+        self._store = store
+        self._logs = logs
+        self._wakeup = wakeup
+        self._projects = projects
+        self._sites = sites
+        self._policy = policy
+        self._blobs = blobs
+        self._uploads = uploads
+        self._routes = routes
+        self._clock = clock
+
+    async def authenticate(self, attempt_id: str, token: str) -> Build:
+        """Raises Unauthenticated for a wrong token and an unknown attempt alike, Conflict for one that is over."""
+        async with self._db.read() as session:
+            attempt = await session.get(Attempt, attempt_id)
+            row = await session.get(Deployment, attempt.deployment_id) if attempt else None
+        known = attempt.token_hash if attempt else None
+        if attempt is None or row is None or (known is None and attempt.ended_at is None):
+            raise Unauthenticated("That build token is not valid.", code="invalid_token")
+        if known is None:
+            raise _over(attempt.id)
+        if not hmac.compare_digest(known, secret_hash(token)):
+            raise Unauthenticated("That build token is not valid.", code="invalid_token")
+        return Build(attempt.id, attempt.number, row.id, row.team_id, row.project_id)
+
+    async def claim(self, build: Build, nonce: str) -> Claim:
+        """The spec with its secrets, once: the same nonce is answered the same, another one is a Conflict."""
+        now = self._clock()
+        async with self._db.write() as session:
+            row, attempt = await self._live(session, build)
+            project = await session.get_one(Project, row.project_id)
+            env, secret_names = await self._projects.env_for(session, project.id, row.target, branch_of(row))
+            if attempt.nonce is None:
+                attempt.nonce, attempt.first_seq = nonce[:MAX_NONCE], row.log_next
+                row = await apply(session, row.id, Event.STARTED, attempt=build.number, now=now)
+                row.spec = encode(build_spec(row, attempt, project, list(env), self._policy, self._sites)).decode()
+            elif not hmac.compare_digest(attempt.nonce, nonce[:MAX_NONCE]):
+                raise Conflict("This attempt has been claimed by another agent.", code="already_claimed")
+            attempt.lease_expires_at = now + self._policy.lease_s * 1000
+            spec = decode(BuildSpec, row.spec or "")
+        self._wakeup.notify(f"deployment:{build.deployment}")
+        return Claim(
+            spec=spec,
+            env=env,
+            secret_names=list(secret_names),
+            credentials=self._projects.credentials(project),
+            first_seq=attempt.first_seq,
+            lease_s=self._policy.lease_s,
+        )
+
+    async def ingest(self, build: Build, batch: Batch) -> BatchAnswer:
+        """Durable on return. Cursor first, under the fence; then the lines; then the events, under the fence again.
+
+        A batch that would leave a gap is not taken: the answer says what is wanted.
+        """
+        async with self._db.write() as session:
+            row, attempt = await self._live(session, build)
+            taken = ingest.advance(row, attempt, batch.lines)
+            attempt.lease_expires_at = self._clock() + self._policy.lease_s * 1000
+        if batch.lines and taken:
+            await self._logs.publish(batch.lines)
+        if batch.events and taken:
+            attempt = await self._record(build, batch)
+        canceled = row.cancel_requested_at is not None
+        return BatchAnswer(next_seq=row.log_next, next_event=attempt.events_next, cancel=canceled)
+
+    async def heartbeat(self, build: Build) -> HeartbeatAnswer:
+        """Prolongs the lease, and says whether to stop."""
+        async with self._db.write() as session:
+            row, attempt = await self._live(session, build)
+            attempt.lease_expires_at = self._clock() + self._policy.lease_s * 1000
+        return HeartbeatAnswer(cancel=row.cancel_requested_at is not None, lease_s=self._policy.lease_s)
+
+    async def missing(self, build: Build, refs: Sequence[BlobRef]) -> list[str]:
+        """Which blobs this team does not have."""
+        await self._check(build)
+        return await self._blobs.missing(build.team, refs)
+
+    async def put_blobs(self, build: Build, body: AsyncIterable[bytes]) -> int:
+        """Stores the blobs of the body (artifacts.frames); answers how many."""
+        await self._check(build)
+        return await self._blobs.put_stream(build.team, body, self._policy.limits.output_bytes)
+
+    async def source_tar(self, build: Build) -> AsyncIterator[bytes]:
+        """The uploaded files. Raises NotFound when the source is a repository."""
+        row = await self._check(build)
+        source = msgspec.json.decode(row.source, type=Source)
+        if not isinstance(source, UploadSource):
+            raise NotFound("This deployment's source is a repository.", code="no_upload")
+        return self._uploads.tar(build.team, source.tree)
+
+    async def accept_manifest(self, build: Build, manifest: Manifest) -> None:
+        """Validates, publishes, and returns when the edges serve it (or after 1 s). A repeat is accepted."""
+        data = encode(manifest)
+        sha256 = hashlib.sha256(data).hexdigest()
+        if await self._is_published(build, sha256):
+            return
+        sizes = await self._blobs.sizes(build.team, {ref.sha256 for ref in receipt.blobs(manifest)})
+        await asyncio.to_thread(receipt.validate, manifest, sizes, self._policy.limits)  # 100,000 files take a while
+        await self._blobs.put(build.team, sha256, data)
+        version = await self._publish(build, manifest, BlobRef(sha256=sha256, size=len(data)))
+        self._wakeup.notify("routes")
+        self._wakeup.notify("queue")
+        await self._routes.wait_acknowledged(version)
+        self._wakeup.notify(f"deployment:{build.deployment}")
+
+    async def _record(self, build: Build, batch: Batch) -> Attempt:
+        async with self._db.write() as session:
+            row, attempt = await self._live(session, build)
+            ended = ingest.record(row, attempt, batch.events)
+            line = await self._fail(session, build, ended) if ended else None
+        await journal.publish(self._logs, line)
+        self._wakeup.notify(f"deployment:{build.deployment}")
+        if ended:
+            self._wakeup.notify("queue")
+        return attempt
+
+    async def _fail(self, session: AsyncSession, build: Build, error: BuildErrored) -> LogLine | None:
+        event = Event.REQUEUED if error.infrastructure else Event.FAILED
+        await session.flush()
+        ended = await end(session, build.attempt, event, Cause(error.code, error.message), self._policy, self._clock())
+        return ended[1] if ended else None
+
+    async def _publish(self, build: Build, manifest: Manifest, ref: BlobRef) -> int:
+        """READY, its hosts, production and the route version: one transaction."""
+        now = self._clock()
+        async with self._db.write() as session:
+            _, attempt = await self._live(session, build)
+            row = await apply(session, build.deployment, Event.PUBLISHED, attempt=build.number, now=now)
+            row.manifest_sha256, row.manifest_size = ref.sha256, ref.size
+            row.output_files = len(manifest.files)
+            row.output_bytes = sum(entry.identity.size for entry in manifest.files.values())
+            attempt.ended_at, attempt.outcome = now, State.READY
+            project = await promotion.lock_project(session, row.project_id)
+            return await promotion.publish(session, row, project, self._sites.host(row.host_label), now)
+
+    async def _is_published(self, build: Build, sha256: str) -> bool:
+        """The answer to the first time was lost."""
+        async with self._db.read() as session:
+            row = await session.get_one(Deployment, build.deployment)
+        return row.state == State.READY and row.attempt == build.number and row.manifest_sha256 == sha256
+
+    async def _check(self, build: Build) -> Deployment:
+        async with self._db.read() as session:
+            row, attempt = await _rows(session, build)
+        return _current(row, attempt)[0]
+
+    async def _live(self, session: AsyncSession, build: Build) -> tuple[Deployment, Attempt]:
+        """The rows, locked."""
+        await locked(session, build.deployment)
+        return _current(*await _rows(session, build))
+
+
+async def _rows(session: AsyncSession, build: Build) -> tuple[Deployment, Attempt]:
+    attempt = await session.get(Attempt, build.attempt, populate_existing=True)
+    row = await session.get(Deployment, build.deployment)
+    if attempt is None or row is None:
+        raise _over(build.attempt)
+    return row, attempt
+
+
+def _current(row: Deployment, attempt: Attempt) -> tuple[Deployment, Attempt]:
+    if attempt.ended_at is not None or row.attempt != attempt.number or row.state not in ACTIVE:
+        raise _over(attempt.id)
+    return row, attempt
+
+
+def _over(attempt_id: str) -> Conflict:
+    return Conflict(f"Attempt {attempt_id} is over.", code="attempt_over")

@@ -1,0 +1,297 @@
+"""The queue: what the dispatcher takes, holds and gives back. Every method may be repeated."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import Select, case, func, or_, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scalemesh.core.build import Limits
+from scalemesh.core.ids import new_id, new_secret, secret_hash
+from scalemesh.core.logs import LogLine
+from scalemesh.core.state import ACTIVE, Event, State
+from scalemesh.db import Database, Wakeup
+from scalemesh.db.tables import Attempt, Deployment, Target
+from scalemesh.deployments import journal
+from scalemesh.deployments.policy import BuildPolicy
+from scalemesh.deployments.state import Cause, apply, locked
+from scalemesh.errors import NotFound
+from scalemesh.logs.service import LogService
+
+SHUTDOWN = "shutdown"
+_CLAIM_LOCK = 0x5CA1E3E6
+_BACKOFF_MS = 2000
+
+Reason = Literal["cancel", "deadline", "lease", "clean"]
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """One attempt to launch. `token` opens it; only its hash is kept."""
+
+    attempt: str
+    number: int
+    deployment: str
+    project: str
+    team: str
+    target: str
+    token: str
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Live:
+    """An attempt that may still have something running somewhere; `handle` None: never launched, as far as we know."""
+
+    attempt: str
+    deployment: str
+    number: int
+    backend: str
+    dispatcher: str
+    handle: Any
+
+
+@dataclass(frozen=True)
+class Due:
+    """A live attempt that needs an act: stop it, then canceled / fail / requeue / cleaned."""
+
+    live: Live
+    reason: Reason
+
+
+class Queue:
+    """Over the database: rows in the state `queued`, and one Attempt row for each claim."""
+
+    def __init__(
+        self, db: Database, logs: LogService, wakeup: Wakeup, policy: BuildPolicy, clock: Callable[[], int]
+    ) -> None:
+        self._db = db
+        self._logs = logs
+        self._wakeup = wakeup
+        self._policy = policy
+        self._clock = clock
+
+    async def claim(self, dispatcher: str, backend: str, global_limit: int = 0, team_limit: int = 0) -> Claimed | None:
+        """The next deployment to build, or None. Fair: the team with the fewest builds first, production first, FIFO.
+
+        `global_limit` counts this dispatcher's attempts that are not over, `team_limit` the team's; 0 is no limit.
+        """
+        now, token = self._clock(), new_secret("smb")
+        async with self._db.write() as session:
+            await _one_claim_at_a_time(session)
+            if global_limit and await _running(session, dispatcher) >= global_limit:
+                return None
+            found = (await session.execute(_next(now, team_limit))).first()
+            if found is None:
+                return None
+            row = await apply(
+                session,
+                found.id,
+                Event.CLAIMED,
+                attempt=found.attempt,
+                now=now,
+                deadline_at=now + self._policy.limits.build_timeout_s * 1000,
+            )
+            line = journal.reserve(row, f"Starting a build server (attempt {row.attempt})", now)
+            attempt = Attempt(
+                id=new_id("att"),
+                deployment_id=row.id,
+                number=row.attempt,
+                token_hash=secret_hash(token),
+                backend=backend,
+                dispatcher=dispatcher,
+                lease_expires_at=now + self._policy.launch_s * 1000,
+                first_seq=row.log_next,
+                created_at=now,
+            )
+            session.add(attempt)
+        await journal.publish(self._logs, line)
+        self._wakeup.notify(f"deployment:{row.id}")
+        return Claimed(
+            attempt.id, row.attempt, row.id, row.project_id, row.team_id, row.target, token, self._policy.limits
+        )
+
+    async def set_handle(self, attempt_id: str, handle: Any) -> None:
+        """Keeps the backend's JSON handle; call it as soon as there is one."""
+        async with self._db.write() as session:
+            (await _attempt(session, attempt_id)).handle = msgspec.json.encode(handle).decode()
+
+    async def extend(self, attempt_id: str, seconds: int) -> None:
+        """Nobody need hear from this attempt for so long: while a toolchain is being fetched, for example."""
+        until = self._clock() + seconds * 1000
+        async with self._db.write() as session:
+            attempt = await _attempt(session, attempt_id)
+            attempt.lease_expires_at = max(attempt.lease_expires_at, until)
+
+    async def renew(self, dispatcher: str) -> None:
+        """At a dispatcher's start: its agents could not reach us either, so they get a whole lease to do so."""
+        until = self._clock() + self._policy.lease_s * 1000
+        late = (Attempt.dispatcher == dispatcher, Attempt.ended_at.is_(None), Attempt.lease_expires_at < until)
+        async with self._db.write() as session:
+            await session.execute(update(Attempt).where(*late).values(lease_expires_at=until))
+
+    async def due(self, dispatcher: str) -> list[Due]:
+        """What needs an act. Cleaning is listed for this dispatcher's own attempts; lost leases for everybody's."""
+        now = self._clock()
+        own = Attempt.dispatcher == dispatcher
+        lost = Attempt.lease_expires_at <= now
+        needs = or_(
+            own & Attempt.ended_at.is_not(None),
+            Attempt.ended_at.is_(None)
+            & or_(lost, own & (Deployment.cancel_requested_at.is_not(None) | (Deployment.deadline_at <= now))),
+        )
+        async with self._db.read() as session:
+            rows = (await session.execute(_uncleaned().where(needs))).all()
+        return [Due(_live(attempt), _reason(attempt, deployment, now)) for attempt, deployment in rows]
+
+    async def live(self, dispatcher: str) -> list[Live]:
+        """This dispatcher's attempts that have not been cleaned up: what a sweeper must leave alone."""
+        async with self._db.read() as session:
+            rows = (await session.execute(_uncleaned().where(Attempt.dispatcher == dispatcher))).all()
+        return [_live(attempt) for attempt, _ in rows]
+
+    async def requeue(self, attempt_id: str, reason: str, *, code: str = "infrastructure") -> State | None:
+        """The platform's fault: another attempt after a pause, or `error` when there have been enough.
+
+        `code=SHUTDOWN` is a clean stop: at once, and not counted. None when the attempt is over already.
+        """
+        return await self._end(attempt_id, Event.REQUEUED, Cause(code, reason))
+
+    async def fail(self, attempt_id: str, code: str, message: str) -> State | None:
+        """Ends in `error`: a deadline, a limit. None when the attempt is over already."""
+        return await self._end(attempt_id, Event.FAILED, Cause(code, message))
+
+    async def canceled(self, attempt_id: str) -> State | None:
+        """The backend has stopped it. None when the attempt is over already."""
+        return await self._end(attempt_id, Event.CANCELED, Cause("canceled", "Canceled."))
+
+    async def cleaned(self, attempt_id: str) -> None:
+        """Nothing of this attempt is left: no process, mount, cgroup or file."""
+        now = self._clock()
+        over = (Attempt.id == attempt_id, Attempt.ended_at.is_not(None), Attempt.cleaned_at.is_(None))
+        async with self._db.write() as session:
+            await session.execute(update(Attempt).where(*over).values(cleaned_at=now))
+
+    async def _end(self, attempt_id: str, event: Event, cause: Cause) -> State | None:
+        async with self._db.write() as session:
+            ended = await end(session, attempt_id, event, cause, self._policy, self._clock())
+        if ended is None:
+            return None
+        row, line = ended
+        await journal.publish(self._logs, line)
+        self._wakeup.notify("queue")
+        self._wakeup.notify(f"deployment:{row.id}")
+        return State(row.state)
+
+
+async def end(
+    session: AsyncSession, attempt_id: str, event: Event, cause: Cause, policy: BuildPolicy, now: int
+) -> tuple[Deployment, LogLine] | None:
+    """Ends the attempt and applies the event; None when it is over already. Publish the line after the commit.
+
+    A requeue becomes a cancel where one was asked for, and an error after the last attempt.
+    """
+    found = await _attempt(session, attempt_id)
+    row = await locked(session, found.deployment_id)
+    attempt = await _attempt(session, attempt_id)  # as it is now that we hold the deployment
+    if attempt.ended_at is not None or row.attempt != attempt.number or row.state not in ACTIVE:
+        return None
+    attempt.ended_at, attempt.token_hash, attempt.outcome = now, None, cause.code[:64]
+    not_before = now
+    if event is Event.REQUEUED:
+        faults = await _faults(session, row.id)
+        not_before += 0 if cause.code == SHUTDOWN else _BACKOFF_MS * 2 ** (faults - 1)
+        if row.cancel_requested_at is not None:
+            event, cause = Event.CANCELED, Cause("canceled", "Canceled.")
+        elif faults >= policy.attempts:
+            event, cause = Event.FAILED, Cause(cause.code, f"{cause.message} (tried {faults} times)")
+    again = event is Event.REQUEUED
+    line = journal.reserve(row, f"{cause.message} Trying again." if again else cause.message, now, _LEVELS[event])
+    ended = await apply(
+        session,
+        row.id,
+        event,
+        attempt=row.attempt,
+        now=now,
+        cause=None if again else cause,
+        not_before=not_before,
+    )
+    return ended, line
+
+
+_LEVELS: dict[Event, Literal["info", "warn", "error"]] = {
+    Event.REQUEUED: "warn",
+    Event.FAILED: "error",
+    Event.CANCELED: "warn",
+}
+
+
+def _next(now: int, team_limit: int) -> Select[str, int]:
+    running = (
+        select(Deployment.team_id, func.count().label("builds"))
+        .where(Deployment.state.in_(ACTIVE))
+        .group_by(Deployment.team_id)
+        .subquery()
+    )
+    builds = func.coalesce(running.c.builds, 0)
+    query = (
+        select(Deployment.id, Deployment.attempt)
+        .outerjoin(running, running.c.team_id == Deployment.team_id)
+        .where(Deployment.state == State.QUEUED, Deployment.not_before <= now)
+        .order_by(builds, case((Deployment.target == Target.PRODUCTION, 0), else_=1), Deployment.id)
+        .limit(1)
+    )
+    if team_limit:
+        query = query.where(builds < team_limit)
+    return query.with_for_update(skip_locked=True, of=Deployment, key_share=True)
+
+
+async def _one_claim_at_a_time(session: AsyncSession) -> None:
+    """The limits count rows that a claim at the same time would not see; SQLite writes one at a time anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CLAIM_LOCK})
+
+
+async def _running(session: AsyncSession, dispatcher: str) -> int:
+    query = select(func.count()).where(Attempt.dispatcher == dispatcher, Attempt.ended_at.is_(None))
+    return await session.scalar(query) or 0
+
+
+async def _faults(session: AsyncSession, deployment_id: str) -> int:
+    """How many attempts the platform has lost, this one included; clean shutdowns left out."""
+    await session.flush()
+    query = select(func.count()).where(
+        Attempt.deployment_id == deployment_id, Attempt.ended_at.is_not(None), Attempt.outcome != SHUTDOWN
+    )
+    return await session.scalar(query) or 0
+
+
+async def _attempt(session: AsyncSession, attempt_id: str) -> Attempt:
+    row = await session.get(Attempt, attempt_id, populate_existing=True)
+    if row is None:
+        raise NotFound(f"No attempt {attempt_id!r}.", code="attempt_not_found")
+    return row
+
+
+def _uncleaned() -> Select[Attempt, Deployment]:
+    return (
+        select(Attempt, Deployment)
+        .join(Deployment, Deployment.id == Attempt.deployment_id)
+        .where(Attempt.cleaned_at.is_(None))
+        .order_by(Attempt.id)
+    )
+
+
+def _reason(attempt: Attempt, deployment: Deployment, now: int) -> Reason:
+    if attempt.ended_at is not None:
+        return "clean"
+    if deployment.cancel_requested_at is not None:
+        return "cancel"
+    return "deadline" if (deployment.deadline_at or now + 1) <= now else "lease"
+
+
+def _live(row: Attempt) -> Live:
+    handle = msgspec.json.decode(row.handle) if row.handle else None
+    return Live(row.id, row.deployment_id, row.number, row.backend, row.dispatcher, handle)
