@@ -1,0 +1,56 @@
+"""The port: what a dispatcher asks of a place where builds run."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from scalemesh.core.build import Limits
+
+Handle = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One attempt. `token` opens it at the API; a backend hands it to the agent alone."""
+
+    attempt: str
+    deployment: str
+    number: int
+    token: str
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Status:
+    """`detail` says how an agent ended that is not running any more."""
+
+    running: bool
+    detail: str = ""
+
+
+class Backend(ABC):
+    """Every method may be repeated, also by another process after a crash: attempts are known by their id."""
+
+    name: ClassVar[str]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return
+
+    @abstractmethod
+    async def launch(self, launch: Launch) -> Handle:
+        """Start the attempt's build server, or find it started. Raises InfrastructureFault, BadSettings."""
+
+    @abstractmethod
+    async def poll(self, attempt: str, handle: Handle | None) -> Status:
+        """Whether it still runs. `handle` is what `launch` answered, from JSON; None when it was lost in a crash."""
+
+    @abstractmethod
+    async def stop(self, attempt: str, handle: Handle | None) -> None:
+        """When this returns nothing of it is left: no process, mount, cgroup or file. Fine when it is gone."""
+
+    @abstractmethod
+    async def existing(self) -> set[str]:
+        """The attempts of which something is left here, for a sweep."""

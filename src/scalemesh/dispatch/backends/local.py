@@ -1,0 +1,184 @@
+"""Builds as processes of this machine: one agent per attempt, a session and an unprivileged uid of its own.
+
+An attempt owns one folder, `<builds>/<attempt>`, which is also the claim on its uid: both exist until `stop`.
+"""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from scalemesh.dispatch.backends import processes
+from scalemesh.dispatch.backends.base import Backend, Handle, Launch, Status
+from scalemesh.errors import InfrastructureFault
+from scalemesh.sandbox.launcher import Launcher
+from scalemesh.sandbox.limits import PREFIX, Cgroup, existing
+
+_LOG_TAIL_BYTES = 2000
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """`uids` matter only to a platform that root started; `environ` is what of ours agents inherit."""
+
+    builds: Path
+    toolchains: Path
+    api_url: str
+    sandbox: str
+    uids: range
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+class LocalBackend(Backend):
+    name = "local"
+
+    def __init__(self, settings: LocalSettings) -> None:
+        self._settings = settings
+        self._launcher = Launcher((settings.toolchains,))
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    async def __aenter__(self) -> Self:
+        self._settings.builds.mkdir(mode=0o711, parents=True, exist_ok=True)
+        return self
+
+    async def launch(self, launch: Launch) -> Handle:
+        return await asyncio.to_thread(self._launch, launch)
+
+    async def poll(self, attempt: str, handle: Handle | None) -> Status:
+        child = self._children.get(attempt)
+        if child is not None and child.poll() is not None:
+            return Status(running=False, detail=f"exit code {child.returncode}: {self._last_words(attempt)}")
+        if child is None and not _is_alive(attempt, handle):
+            return Status(running=False, detail=self._last_words(attempt))
+        return Status(running=True)
+
+    async def stop(self, attempt: str, handle: Handle | None) -> None:
+        await asyncio.to_thread(self._stop, attempt)
+
+    async def existing(self) -> set[str]:
+        return await asyncio.to_thread(self._existing)
+
+    def _launch(self, launch: Launch) -> Handle:
+        folder = self._settings.builds / launch.attempt
+        if running := processes.of_attempt(launch.attempt):
+            return _handle(running[0])
+        if folder.exists():
+            self._stop(launch.attempt)
+        uid = self._make_folder(folder)
+        _write_token(folder / "token", launch.token, uid)
+        cgroup = Cgroup.create(launch.attempt, launch.limits)
+        with (folder / "agent.log").open("wb") as log:
+            _give(folder / "agent.log", uid)
+            child = self._launcher.spawn(
+                self._argv(launch.attempt, folder),
+                uid=uid,
+                cwd=folder,
+                env=self._settings.environ,
+                expose=(folder,),
+                cgroups=cgroup.procs_paths if cgroup else (),
+                stdout=log,
+                stderr=log,
+            )
+        self._children[launch.attempt] = child
+        return _handle(child.pid)
+
+    def _argv(self, attempt: str, folder: Path) -> Sequence[str]:
+        return (
+            sys.executable,
+            *("-m", "scalemesh.main.agent", "--attempt", attempt, "--api", self._settings.api_url),
+            *("--directory", str(folder), "--toolchains", str(self._settings.toolchains)),
+            *("--sandbox", self._settings.sandbox),
+        )
+
+    def _make_folder(self, folder: Path) -> int | None:
+        """The attempt's folder, 0700, owned by a uid that nothing else on this machine has; None: we are not root."""
+        if os.geteuid() != 0:
+            folder.mkdir(mode=0o700)
+            return None
+        lock = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            taken = processes.uids_in_use() | {path.lstat().st_uid for path in folder.parent.iterdir()}
+            uid = next((uid for uid in self._settings.uids if uid not in taken), None)
+            if uid is None:
+                raise InfrastructureFault("Every uid for builds is in use.", code="no_uid")
+            folder.mkdir(mode=0o700)
+            os.chown(folder, uid, uid)
+            return uid
+        finally:
+            os.close(lock)
+
+    def _stop(self, attempt: str) -> None:
+        folder = self._settings.builds / attempt
+        uid = folder.lstat().st_uid if folder.exists() else None
+        processes.kill(lambda: processes.of_attempt(attempt))
+        for group in existing():
+            if group.paths[0].name == PREFIX + attempt:
+                group.kill()
+                group.remove()
+        if uid is not None and uid in self._settings.uids and os.geteuid() == 0:
+            processes.kill(partial(processes.of_uid, uid))
+        if child := self._children.pop(attempt, None):
+            child.wait(timeout=10)
+        if folder.exists():
+            _remove(folder)
+
+    def _existing(self) -> set[str]:
+        folders = {path.name for path in self._settings.builds.iterdir() if path.name.startswith("att_")}
+        return folders | set(self._children)
+
+    def _last_words(self, attempt: str) -> str:
+        """The end of what the agent itself printed, for the operator."""
+        try:
+            with (self._settings.builds / attempt / "agent.log").open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
+                lines = log.read().decode(errors="replace").strip().splitlines()
+        except OSError:
+            return "nothing is left of it"
+        return lines[-1] if lines else "it said nothing"
+
+
+def _handle(pid: int) -> dict[str, Any]:
+    return {"pid": pid, "start_time": processes.start_time(pid), "boot_id": processes.boot_id()}
+
+
+def _is_alive(attempt: str, handle: Handle | None) -> bool:
+    if handle is None:
+        return bool(processes.of_attempt(attempt))
+    same_boot = handle["boot_id"] == processes.boot_id()
+    return (
+        same_boot and handle["start_time"] is not None and processes.start_time(handle["pid"]) == handle["start_time"]
+    )
+
+
+def _write_token(path: Path, token: str, uid: int | None) -> None:
+    path.touch(mode=0o600)
+    path.write_text(token)
+    _give(path, uid)
+
+
+def _give(path: Path, uid: int | None) -> None:
+    if uid is not None:
+        os.chown(path, uid, uid)
+
+
+def _remove(folder: Path) -> None:
+    """Everything below, also what its build made unreadable; nothing is followed."""
+
+    def open_up(retry: Callable[[str], object], path: str, _: object) -> None:
+        for at in (Path(path).parent, Path(path)):
+            if not at.is_symlink():
+                at.chmod(stat.S_IRWXU)
+        retry(path)
+
+    for _ in range(3):  # a folder that could not be listed is empty only after it was opened up
+        if folder.exists():
+            shutil.rmtree(folder, onerror=open_up)

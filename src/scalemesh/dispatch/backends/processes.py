@@ -1,0 +1,74 @@
+"""Processes as the kernel knows them: identity beyond the pid, and who belongs to an attempt."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+from scalemesh.errors import InfrastructureFault
+
+_POLL_S = 0.02
+
+
+@cache
+def boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def start_time(pid: int) -> int | None:
+    """In clock ticks since boot; with the pid and the boot it names one process. None when it is gone or a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def of_attempt(attempt: str) -> list[int]:
+    """The agents that were started for it: its id is an argument of theirs."""
+    return [pid for pid in _pids() if attempt in _arguments(pid)]
+
+
+def of_uid(uid: int) -> list[int]:
+    return [pid for pid in _pids() if uid in _uids(pid)]
+
+
+def uids_in_use() -> set[int]:
+    return {uid for pid in _pids() for uid in _uids(pid)}
+
+
+def kill(find: Callable[[], list[int]], deadline_s: float = 10.0) -> None:
+    """Kill what `find` finds until it finds nothing. Raises InfrastructureFault at the deadline."""
+    end = time.monotonic() + deadline_s
+    while pids := find():
+        if time.monotonic() > end:
+            raise InfrastructureFault(f"Processes {pids} of a build do not die.", code="build_not_killed")
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(_POLL_S)
+
+
+def _pids() -> Iterator[int]:
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit() and start_time(int(entry.name)) is not None:
+            yield int(entry.name)
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _uids(pid: int) -> set[int]:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return set()
+    return {int(uid) for line in lines if line.startswith("Uid:") for uid in line.split()[1:]}

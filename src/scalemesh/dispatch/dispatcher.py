@@ -1,0 +1,107 @@
+"""The dispatcher: claims what is queued, launches it, and sees every attempt to its end.
+
+The database is the queue, so a dispatcher may die at any moment: its agents go on, and the next one of the same name
+takes its attempts up where they are.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from scalemesh.db import Wakeup
+from scalemesh.deployments import Claimed, Live, Queue
+from scalemesh.deployments.queue import SHUTDOWN
+from scalemesh.dispatch.backends.base import Backend, Launch
+from scalemesh.dispatch.reconcile import Reconciler
+from scalemesh.errors import BadSettings, ScaleMeshError
+
+log = structlog.get_logger(__name__)
+
+SLOW_POLL_S = 1.0
+_RESTART_S = 1.0
+Act = Callable[[], Awaitable[object]]
+_STOP_S = 4.0
+
+
+@dataclass(frozen=True)
+class DispatchSettings:
+    """`name` is stable across restarts of this machine's dispatcher; 0 is no limit."""
+
+    name: str
+    concurrency: int
+    team_concurrency: int = 0
+
+
+class Dispatcher:
+    """`run` until cancelled; then `drain` for a clean stop."""
+
+    def __init__(self, queue: Queue, backend: Backend, wakeup: Wakeup, settings: DispatchSettings) -> None:
+        self._queue = queue
+        self._backend = backend
+        self._wakeup = wakeup
+        self._settings = settings
+        self._reconciler = Reconciler(queue, backend, settings.name)
+        self._launching: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Claims and reconciles for ever. A database that is away is waited for."""
+        await self._until_done(lambda: self._queue.renew(self._settings.name))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._forever("claim", self._claim_all))
+            group.create_task(self._forever("reconcile", self._reconciler.step))
+            group.create_task(self._forever("sweep", self._reconciler.sweep, every_s=60))
+
+    async def drain(self) -> None:
+        """A clean stop: what runs here is stopped and queued again, at once and without counting as a fault."""
+        await asyncio.gather(*self._launching, return_exceptions=True)
+        live = await self._queue.live(self._settings.name)
+        async with asyncio.timeout(_STOP_S):
+            await asyncio.gather(*(self._give_back(attempt) for attempt in live))
+
+    async def _give_back(self, live: Live) -> None:
+        await self._backend.stop(live.attempt, live.handle)
+        await self._queue.requeue(live.attempt, "The platform was stopped.", code=SHUTDOWN)
+        await self._queue.cleaned(live.attempt)
+
+    async def _claim_all(self) -> None:
+        limits = (self._settings.concurrency, self._settings.team_concurrency)
+        while claimed := await self._queue.claim(self._settings.name, self._backend.name, *limits):
+            task = asyncio.create_task(self._launch(claimed))
+            self._launching.add(task)
+            task.add_done_callback(self._launching.discard)
+
+    async def _launch(self, claimed: Claimed) -> None:
+        launch = Launch(claimed.attempt, claimed.deployment, claimed.number, claimed.token, claimed.limits)
+        try:
+            with self._reconciler.keep_off(claimed.attempt):
+                await self._queue.set_handle(claimed.attempt, await self._backend.launch(launch))
+        except (ScaleMeshError, OSError) as error:
+            log.warning("build server did not start", attempt=claimed.attempt, cause=str(error))
+            await self._backend.stop(claimed.attempt, None)
+            if isinstance(error, BadSettings):
+                await self._queue.fail(claimed.attempt, error.code, f"{error.message} {error.hint or ''}".strip())
+            else:
+                await self._queue.requeue(claimed.attempt, f"The build server did not start: {error}.")
+            await self._queue.cleaned(claimed.attempt)
+
+    async def _forever(self, name: str, act: Act, every_s: float = SLOW_POLL_S) -> None:
+        with self._wakeup.listen("queue") as listener:
+            while True:
+                await self._guarded(name, act)
+                await listener.wait(every_s)
+
+    async def _guarded(self, name: str, act: Act) -> bool:
+        """One round; whatever goes wrong is reported and tried again: a dispatcher does not die of a bad moment."""
+        try:
+            await act()
+        except Exception:
+            log.exception("dispatcher round failed", round=name)
+            await asyncio.sleep(_RESTART_S)
+            return False
+        return True
+
+    async def _until_done(self, act: Act) -> None:
+        while not await self._guarded("start", act):
+            continue
