@@ -8,7 +8,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from enum import IntEnum
 from typing import Any
 
@@ -39,7 +39,7 @@ class Exit(IntEnum):
 
 
 class Agent:
-    """Runs one attempt. `notices` is what the session's on_notice should call."""
+    """Runs one attempt: `claim`, then `run`."""
 
     def __init__(self, control: Control, toolchains: Toolchains) -> None:
         self._control = control
@@ -57,17 +57,34 @@ class Agent:
         async with asyncio.timeout(CLAIM_TIMEOUT_S):
             return await retrying(lambda: self._control.claim(nonce))
 
-    async def run(self, claim: Claim, runner: Runner) -> Exit:
-        """Until everything is reported, or there is nobody to report to."""
+    async def run(self, claim: Claim, opening: Awaitable[Runner]) -> Exit:
+        """Until everything is reported, or there is nobody to report to. `opening` may raise InfrastructureFault."""
         secret_values = [claim.env[name] for name in claim.secret_names if name in claim.env]
         redactor = Redactor([*secret_values, *_credentials(claim)])
         shipper = Shipper(self._control, claim, redactor)
-        self._executor = Executor(runner, shipper, redactor, claim.spec.limits)
-        build = Build(claim, self._control, self._executor, shipper, self._toolchains)
         lease = Lease(self._control, claim.lease_s, shipper)
         return await _first_to_end(
-            _reported(build, shipper), _refusable(shipper.run()), _refusable(lease.keep()), _canceled(shipper)
+            self._reported(claim, opening, shipper, redactor),
+            _refusable(shipper.run()),
+            _refusable(lease.keep()),
+            _canceled(shipper),
         )
+
+    async def _reported(self, claim: Claim, opening: Awaitable[Runner], shipper: Shipper, redactor: Redactor) -> Exit:
+        """Every failure becomes one BuildErrored, also a mistake of ours: another attempt may do better."""
+        try:
+            self._executor = Executor(await opening, shipper, redactor, claim.spec.limits)
+            await Build(claim, self._control, self._executor, shipper, self._toolchains).run()
+        except REFUSED as error:
+            return _refused(error)
+        except BuildFailed as error:
+            await _report(shipper, error.code, failures.sentence(error), infrastructure=False)
+        except InfrastructureFault as error:
+            await _report(shipper, error.code, error.message, infrastructure=True)
+        except Exception as error:
+            log.exception("agent failed")
+            await _report(shipper, "agent_failed", f"The build server failed: {error!r}", infrastructure=True)
+        return Exit.DONE
 
 
 class Lease:
@@ -106,22 +123,6 @@ async def _first_to_end(*lives: Coroutine[Any, Any, Exit]) -> Exit:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     return next(task.result() for task in tasks if task in done)
-
-
-async def _reported(build: Build, shipper: Shipper) -> Exit:
-    """Every failure becomes one BuildErrored, also one of our own mistakes: then another attempt may do better."""
-    try:
-        await build.run()
-    except REFUSED as error:
-        return _refused(error)
-    except BuildFailed as error:
-        await _report(shipper, error.code, failures.sentence(error), infrastructure=False)
-    except InfrastructureFault as error:
-        await _report(shipper, error.code, error.message, infrastructure=True)
-    except Exception as error:
-        log.exception("agent failed")
-        await _report(shipper, "agent_failed", f"The build server failed: {error!r}", infrastructure=True)
-    return Exit.DONE
 
 
 async def _report(shipper: Shipper, code: str, message: str, *, infrastructure: bool) -> None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from scalemesh.artifacts import beneath
 from scalemesh.errors import BuildFailed
@@ -18,7 +19,7 @@ class Tree:
         self._root = root
         self._relative = relative.strip("/")
 
-    def __enter__(self) -> "Tree":
+    def __enter__(self) -> Self:
         self._fd = beneath.open_folder(self._root, self._relative)
         return self
 

@@ -113,6 +113,17 @@ class Claim(Document, frozen=True):
     lease_s: int
 
 
+class AgentOptions(Document, frozen=True):
+    """How a backend starts an agent. `directory` is the build's own and holds `token`, which the agent removes."""
+
+    url: str
+    attempt: str
+    directory: str
+    toolchains: str
+    sandbox: Literal["bubblewrap", "none"]
+    limits: Limits
+
+
 class Plan(Document, frozen=True):
     """What will be built and where each value came from (`sources`: field → e.g. `package.json`, `project settings`).
 

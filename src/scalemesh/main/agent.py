@@ -1,0 +1,61 @@
+"""The agent's process: `python -I -m scalemesh.main.agent OPTIONS` (core.build.AgentOptions as JSON).
+
+What a build waits for is started first: the sandbox opens and the HTTP client is imported side by side.
+"""
+
+import asyncio
+import importlib
+import signal
+import sys
+from pathlib import Path
+
+from scalemesh.core.build import AgentOptions
+from scalemesh.core.documents import decode
+from scalemesh.sandbox.session import Session
+from scalemesh.sandbox.step import Mount
+
+
+def main() -> None:
+    options = decode(AgentOptions, sys.argv[1])
+    token_file = Path(options.directory, "token")
+    token = token_file.read_text()
+    token_file.unlink()
+    sys.exit(asyncio.run(_run(options, token)))
+
+
+async def _run(options: AgentOptions, token: str) -> int:
+    notices: list[str] = []
+    notice = notices.append  # until there is an agent to hear them
+
+    def on_notice(line: str) -> None:
+        notice(line)
+
+    store = Path(options.toolchains)
+    session = Session(
+        Path(options.directory),
+        limits=options.limits,
+        mode=options.sandbox,
+        mounts=[Mount(store, "/opt")],
+        on_notice=on_notice,
+    )
+    opening = asyncio.create_task(session.__aenter__())
+    try:
+        await asyncio.to_thread(importlib.import_module, "scalemesh.buildserver.control.http")
+        from scalemesh.buildserver.agent import Agent
+        from scalemesh.buildserver.control.http import HttpControl
+        from scalemesh.buildserver.toolchains import BrokeredToolchains
+
+        async with HttpControl(options.url, options.attempt, token) as control:
+            agent = Agent(control, BrokeredToolchains(store))
+            notice = agent.notice
+            running = asyncio.create_task(agent.run(await agent.claim(), opening))
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+            return await running
+    finally:
+        opening.cancel()
+        await asyncio.wait([opening])
+        await session.__aexit__(None, None, None)
+
+
+if __name__ == "__main__":
+    main()
