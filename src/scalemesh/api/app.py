@@ -1,0 +1,31 @@
+"""The ASGI application: routes, problems, the guard around them, and whatever pages the composition root adds."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp
+
+from scalemesh.api import openapi, problems
+from scalemesh.api.guard import Guard
+from scalemesh.api.routes import accounts, builds, deployments, edges, health, logs, projects, uploads
+from scalemesh.api.services import Services
+
+_ROUTES = (accounts, projects, deployments, logs, uploads, builds, edges, health)
+
+
+def create_app(services: Services, pages: Sequence[APIRouter] = ()) -> ASGIApp:
+    """Everything that one process answers. `pages` come after the API, and are not in /openapi.json."""
+    return Guard(routes(services, pages), services)
+
+
+def routes(services: Services, pages: Sequence[APIRouter] = ()) -> FastAPI:
+    """Without the guard: to be looked at."""
+    app = FastAPI(docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.services = services
+    problems.install(app)
+    openapi.install(app)
+    for module in _ROUTES:
+        app.router.routes.extend(module.router.routes)
+    for page in pages:
+        app.include_router(page)
+    return app

@@ -1,0 +1,83 @@
+"""`builds/{attempt}/…`: what an agent may ask, with the token of its attempt."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.responses import Response, StreamingResponse
+
+from scalemesh.api.documents import body, chunks, v1
+from scalemesh.api.identity import BY_AGENT, BuildToken
+from scalemesh.api.services import Wired
+from scalemesh.core.build import (
+    Batch,
+    BatchAnswer,
+    Claim,
+    ClaimRequest,
+    HeartbeatAnswer,
+    Missing,
+    MissingAnswer,
+)
+from scalemesh.core.manifest import Manifest
+from scalemesh.deployments.builds import Build
+
+MAX_BATCH_BYTES = 8 * 1024**2
+MAX_MISSING_BYTES = 64 * 1024**2
+MAX_MANIFEST_BYTES = 128 * 1024**2  # 100,000 files with all their variants
+MAX_BLOBS_BYTES = 16 * 1024**3
+
+router = v1()
+
+
+async def _build(services: Wired, attempt: str, token: BuildToken) -> Build:
+    return await services.deployments.builds.authenticate(attempt, token)
+
+
+Attempted = Annotated[Build, Depends(_build)]
+
+
+@router.post("/builds/{attempt}/claim", dependencies=BY_AGENT)
+async def claim(build: Attempted, services: Wired, asked: Annotated[ClaimRequest, body(ClaimRequest)]) -> Claim:
+    """The BuildSpec and its secrets, once per attempt and nonce."""
+    return await services.deployments.builds.claim(build, asked.nonce)
+
+
+@router.post("/builds/{attempt}/events", dependencies=BY_AGENT)
+async def send_events(
+    build: Attempted, services: Wired, batch: Annotated[Batch, body(Batch, MAX_BATCH_BYTES)]
+) -> BatchAnswer:
+    """Log lines and events that continue the cursor; what lies below the answer's numbers is durable."""
+    return await services.deployments.builds.ingest(build, batch)
+
+
+@router.post("/builds/{attempt}/heartbeat", dependencies=BY_AGENT)
+async def heartbeat(build: Attempted, services: Wired) -> HeartbeatAnswer:
+    """Prolongs the lease; the answer says whether to stop."""
+    return await services.deployments.builds.heartbeat(build)
+
+
+@router.post("/builds/{attempt}/missing", dependencies=BY_AGENT)
+async def missing_blobs(
+    build: Attempted, services: Wired, asked: Annotated[Missing, body(Missing, MAX_MISSING_BYTES)]
+) -> MissingAnswer:
+    """Which of these blobs the team does not have."""
+    return MissingAnswer(missing=await services.deployments.builds.missing(build, asked.blobs))
+
+
+@router.post("/builds/{attempt}/blobs", status_code=204, dependencies=BY_AGENT)
+async def put_blobs(build: Attempted, services: Wired, request: Request) -> None:
+    """Blobs in one body: for each, 32 bytes SHA-256, 8 bytes size (big-endian), its bytes."""
+    await services.deployments.builds.put_blobs(build, chunks(request, MAX_BLOBS_BYTES))
+
+
+@router.post("/builds/{attempt}/manifest", status_code=204, dependencies=BY_AGENT)
+async def publish(
+    build: Attempted, services: Wired, manifest: Annotated[Manifest, body(Manifest, MAX_MANIFEST_BYTES)]
+) -> None:
+    """What the deployment serves; it is ready when this answers."""
+    await services.deployments.builds.accept_manifest(build, manifest)
+
+
+@router.get("/builds/{attempt}/source", dependencies=BY_AGENT)
+async def source(build: Attempted, services: Wired) -> Response:
+    """The uploaded files as a tar stream."""
+    return StreamingResponse(await services.deployments.builds.source_tar(build), media_type="application/x-tar")
