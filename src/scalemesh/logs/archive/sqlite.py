@@ -58,7 +58,8 @@ class SqliteArchive(Archive):
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
         try:
-            await self._writer.open(_migrate)
+            await self._writer.open()
+            await self._writer.run(_migrate)
             await self._reader.open()
         except BaseException:
             await self.__aexit__()
@@ -87,10 +88,9 @@ class _Connection:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._db: sqlite3.Connection | None = None
 
-    async def open(self, prepare: Callable[[sqlite3.Connection], None] | None = None) -> None:
+    async def open(self) -> None:
         self._db = await self._in_thread(_connect, self._path)
-        if prepare:
-            await self.run(prepare)
+        await self.run(_prepare)
 
     async def close(self) -> None:
         db, self._db = self._db, None
@@ -99,25 +99,26 @@ class _Connection:
         self._thread.shutdown(wait=False)
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        db = self._db
-        if db is None:
+        if self._db is None:
             raise Unavailable("The log archive is closed", code="logs_closed")
+        return await self._in_thread(work, self._db)
+
+    async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
         try:
-            return await self._in_thread(work, db)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
         except (sqlite3.DataError, sqlite3.IntegrityError, UnicodeError, OverflowError) as error:
             raise InvalidInput(f"Not fit for the log archive: {error}", code="invalid_log_lines") from error
         except sqlite3.Error as error:
             raise Unavailable(f"The log archive {self._path}: {error}", code="logs_unavailable") from error
 
-    async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
-
 
 def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, timeout=10)
+    return sqlite3.connect(path, isolation_level=None, timeout=10)
+
+
+def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
-    return db
 
 
 def _migrate(db: sqlite3.Connection) -> None:
