@@ -42,7 +42,7 @@ def enter() -> None:
     _become_first()
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     _mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
-    _loopback_up()
+    loopback_up()
 
 
 def _become_first() -> None:
@@ -53,7 +53,7 @@ def _become_first() -> None:
     die_with(0)  # as process 1 of its namespace the parent is outside: pid 0
 
 
-def _loopback_up() -> None:
+def loopback_up() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP))
 
