@@ -74,7 +74,7 @@ class Page:
         return found
 
     def _best(self, preference: Preference) -> str:
-        for group in preference:
+        for group in preference.groups:
             refs = {coding: ref for coding in group if (ref := getattr(self.entry, coding)) is not None}
             if refs:
                 return min(refs, key=lambda coding: refs[coding].size)

@@ -23,7 +23,7 @@ from scalemesh.edge.request import (
     Refused,
     Request,
 )
-from scalemesh.edge.responses import REFUSALS, Response
+from scalemesh.edge.responses import REFUSALS, FileSlice, Response
 
 if TYPE_CHECKING:
     from scalemesh.edge.worker import Worker
@@ -48,7 +48,6 @@ class Connection(asyncio.Protocol):
         "_busy",
         "_completed",
         "_deaf",
-        "_header_bytes",
         "_headers",
         "_lingering",
         "_parser",
@@ -58,6 +57,7 @@ class Connection(asyncio.Protocol):
         "_progress_at",
         "_queue",
         "_reading",
+        "_repeats",
         "_request",
         "_sender",
         "_started_at",
@@ -74,9 +74,9 @@ class Connection(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
-        self._header_bytes = 0
         self._body_bytes = 0
-        self._pending_bytes = 0  # of the request that is coming in
+        self._pending_bytes = 0  # since the last request was complete, those under way now included
+        self._repeats = 0  # of header names
         self._request: Request | None = None  # its head is complete
         self._completed = False
         self._queue: deque[Request | int] = deque()  # an int refuses, and ends the connection
@@ -102,6 +102,7 @@ class Connection(asyncio.Protocol):
         if self._deaf:
             return
         self._completed = False
+        self._pending_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -109,8 +110,10 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             if not self._deaf:
                 self._refuse(_status_of(error))
-        if not self._completed and not self._deaf:
-            self._wait_for_more(len(data))
+        if self._completed:
+            self._pending_bytes = 0
+        elif not self._deaf:
+            self._wait_for_more()
         if self._queue and self._reading:
             self._reading = False
             self._transport.pause_reading()
@@ -130,7 +133,7 @@ class Connection(asyncio.Protocol):
         elif not self._busy:
             self._go_on()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:
         self._worker.connections.discard(self)
         self._deaf = True
         self._queue.clear()
@@ -148,29 +151,26 @@ class Connection(asyncio.Protocol):
             raise Refused(414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        headers = self._headers
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > MAX_HEADER_BYTES or len(headers) >= MAX_HEADERS:
-            raise Refused(431)
         name = name.lower()
-        if name not in headers:
-            headers[name] = value
-        elif name == b"host":
-            raise Refused(400)
+        if name in self._headers:
+            self._repeat(name, value)
         else:
-            headers[name] += b", " + value
+            self._headers[name] = value
 
     def on_headers_complete(self) -> None:
         parser = self._parser
-        request = Request(parser.get_method(), self._target, self._headers, keep_alive=parser.should_keep_alive())
+        headers = self._headers
+        if len(headers) > MAX_HEADERS or self._pending_bytes > MAX_HEADER_BYTES:
+            self._check_size()
+        self._request = request = Request(parser.get_method(), self._target, headers, parser.should_keep_alive())
         self._target = b""
         self._headers = {}  # trailers go here
-        if not request.keep_alive or b"connection" in request.headers:
+        if b"connection" in headers or not request.keep_alive:
             request.check_version(parser.get_http_version())
             if parser.should_upgrade():
                 request.keep_alive = False
-        request.check()
-        self._request = request
+        if request.is_odd():
+            request.check()
 
     def on_body(self, data: bytes) -> None:
         self._body_bytes += len(data)
@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
         self._completed = True
         self._request = None
         self._active_at = self._worker.tick
-        self._started_at = self._header_bytes = self._body_bytes = self._pending_bytes = 0
+        self._started_at = self._body_bytes = self._repeats = 0
         if self._headers:
             self._headers = {}
         if not request.keep_alive:
@@ -196,8 +196,20 @@ class Connection(asyncio.Protocol):
 
     # The rest is this class's own.
 
-    def _wait_for_more(self, size: int) -> None:
-        self._pending_bytes += size
+    def _repeat(self, name: bytes, value: bytes) -> None:
+        self._repeats += 1
+        if name == b"host":
+            raise Refused(400)
+        if self._repeats > MAX_HEADERS:
+            raise Refused(431)
+        self._headers[name] += b", " + value
+
+    def _check_size(self) -> None:
+        size = sum(map(len, self._headers)) + sum(map(len, self._headers.values()))
+        if len(self._headers) + self._repeats > MAX_HEADERS or size > MAX_HEADER_BYTES:
+            raise Refused(431)
+
+    def _wait_for_more(self) -> None:
         self._started_at = self._started_at or self._worker.tick
         if self._pending_bytes > MAX_REQUEST_BYTES:
             self._refuse(431)
@@ -254,11 +266,7 @@ class Connection(asyncio.Protocol):
         if request.method == b"HEAD":
             self._transport.write(line + response.head)
         elif response.file is not None:
-            self._busy = True
-            self._sender = FileSender(
-                worker.loop, self._transport, line + response.head, response.file, self._file_sent
-            )
-            self._sender.start()
+            self._send_file(line + response.head, response.file)
             return
         elif len(response.full) <= _JOIN_BYTES:
             self._transport.write(line + response.full)
@@ -266,6 +274,11 @@ class Connection(asyncio.Protocol):
             self._transport.writelines((line, response.full))
         if self._deaf and not self._queue:
             self._transport.close()
+
+    def _send_file(self, head: bytes, file: FileSlice) -> None:
+        self._busy = True
+        self._sender = FileSender(self._worker.loop, self._transport, head, file, self._file_sent)
+        self._sender.start()
 
     def _file_sent(self, *, whole: bool) -> None:
         self._sender = None

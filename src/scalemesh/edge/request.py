@@ -22,9 +22,12 @@ class Request:
 
     __slots__ = ("headers", "host", "http10", "keep_alive", "method", "query", "target")
 
-    def __init__(self, method: bytes, target: bytes, headers: dict[bytes, bytes], *, keep_alive: bool) -> None:
+    def __init__(self, method: bytes, target: bytes, headers: dict[bytes, bytes], keep_alive: bool) -> None:  # noqa: FBT001
         self.method = method
-        self.target, _, self.query = target.partition(b"?")
+        self.target = target
+        self.query = b""
+        if b"?" in target:
+            self.target, _, self.query = target.partition(b"?")
         self.headers = headers
         self.host = headers.get(b"host", b"")
         self.keep_alive = keep_alive
@@ -35,6 +38,16 @@ class Request:
         if version not in {"1.0", "1.1"}:
             raise Refused(505)
         self.http10 = version == "1.0"
+
+    def is_odd(self) -> bool:
+        """Whether `check` has anything to look at."""
+        headers = self.headers
+        return (
+            not self.host
+            or b"content-length" in headers
+            or b"transfer-encoding" in headers
+            or not self.target.startswith(b"/")
+        )
 
     def check(self) -> None:
         """RFC 9112 §3.2 (target and Host), §6 (framing), as far as llhttp leaves it to us. Raises Refused."""

@@ -27,8 +27,6 @@ MAX_OPEN_FILES = 128
 MAX_STAMPS = 65536
 HOT_BYTES = 24 * 1024 * 1024
 
-_READING = frozenset({b"GET", b"HEAD"})
-
 Fetch = Callable[[str, BlobRef], Awaitable[bool]]
 Answer = Response | Coroutine[Any, Any, Response]
 
@@ -65,7 +63,7 @@ class Serving:
         if isinstance(site, Response):
             return site
         page = self._pages.get((site.key, request.target))
-        if page is None or request.method not in _READING:
+        if page is None or (request.method != b"GET" and request.method != b"HEAD"):
             decided = self._decide(site, request)
             if isinstance(decided, Response):
                 return decided

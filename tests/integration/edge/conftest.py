@@ -1,4 +1,4 @@
-"""A real edge: keeper and workers as subprocesses, a feed server that answers RouteSnapshots, an artifact store on disk."""
+"""A real edge: keeper and workers as subprocesses, a feed server of RouteSnapshots, an artifact store on disk."""
 
 import asyncio
 import gzip
@@ -10,8 +10,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Self
 
 import brotli
 import pytest
@@ -191,7 +192,7 @@ class Wire:
     def close(self) -> None:
         self.socket.close()
 
-    def __enter__(self) -> "Wire":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
