@@ -4,21 +4,20 @@ An attempt owns one folder, `<builds>/<attempt>`, which is also the claim on its
 """
 
 import asyncio
-import fcntl
 import os
-import shutil
-import stat
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
+from scalemesh.core.build import AgentOptions
+from scalemesh.core.documents import encode
 from scalemesh.dispatch.backends import processes
 from scalemesh.dispatch.backends.base import Backend, Handle, Launch, Status
-from scalemesh.errors import InfrastructureFault
+from scalemesh.sandbox import folders
 from scalemesh.sandbox.launcher import Launcher
 from scalemesh.sandbox.limits import PREFIX, Cgroup, existing
 
@@ -27,13 +26,17 @@ _LOG_TAIL_BYTES = 2000
 
 @dataclass(frozen=True)
 class LocalSettings:
-    """`uids` matter only to a platform that root started; `environ` is what of ours agents inherit."""
+    """`uids` matter only to a platform that root started; `environ` is what of ours agents inherit.
+
+    `readable`: what agents must reach beside python and their own folder, such as the platform's own repositories.
+    """
 
     builds: Path
     toolchains: Path
     api_url: str
-    sandbox: str
+    sandbox: Literal["bubblewrap", "none"]
     uids: range
+    readable: tuple[Path, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -42,7 +45,7 @@ class LocalBackend(Backend):
 
     def __init__(self, settings: LocalSettings) -> None:
         self._settings = settings
-        self._launcher = Launcher((settings.toolchains,))
+        self._launcher = Launcher((settings.toolchains, *settings.readable))
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     async def __aenter__(self) -> Self:
@@ -72,13 +75,13 @@ class LocalBackend(Backend):
             return _handle(running[0])
         if folder.exists():
             self._stop(launch.attempt)
-        uid = self._make_folder(folder)
+        uid = folders.claim(folder, self._settings.uids)
         _write_token(folder / "token", launch.token, uid)
         cgroup = Cgroup.create(launch.attempt, launch.limits)
         with (folder / "agent.log").open("wb") as log:
             _give(folder / "agent.log", uid)
             child = self._launcher.spawn(
-                self._argv(launch.attempt, folder),
+                self._argv(launch, folder),
                 uid=uid,
                 cwd=folder,
                 env=self._settings.environ,
@@ -90,31 +93,16 @@ class LocalBackend(Backend):
         self._children[launch.attempt] = child
         return _handle(child.pid)
 
-    def _argv(self, attempt: str, folder: Path) -> Sequence[str]:
-        return (
-            sys.executable,
-            *("-m", "scalemesh.main.agent", "--attempt", attempt, "--api", self._settings.api_url),
-            *("--directory", str(folder), "--toolchains", str(self._settings.toolchains)),
-            *("--sandbox", self._settings.sandbox),
+    def _argv(self, launch: Launch, folder: Path) -> Sequence[str]:
+        options = AgentOptions(
+            url=self._settings.api_url,
+            attempt=launch.attempt,
+            directory=str(folder),
+            toolchains=str(self._settings.toolchains),
+            sandbox=self._settings.sandbox,
+            limits=launch.limits,
         )
-
-    def _make_folder(self, folder: Path) -> int | None:
-        """The attempt's folder, 0700, owned by a uid that nothing else on this machine has; None: we are not root."""
-        if os.geteuid() != 0:
-            folder.mkdir(mode=0o700)
-            return None
-        lock = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            taken = processes.uids_in_use() | {path.lstat().st_uid for path in folder.parent.iterdir()}
-            uid = next((uid for uid in self._settings.uids if uid not in taken), None)
-            if uid is None:
-                raise InfrastructureFault("Every uid for builds is in use.", code="no_uid")
-            folder.mkdir(mode=0o700)
-            os.chown(folder, uid, uid)
-            return uid
-        finally:
-            os.close(lock)
+        return (sys.executable, "-I", "-m", "scalemesh.main.agent", encode(options).decode())
 
     def _stop(self, attempt: str) -> None:
         folder = self._settings.builds / attempt
@@ -128,8 +116,7 @@ class LocalBackend(Backend):
             processes.kill(partial(processes.of_uid, uid))
         if child := self._children.pop(attempt, None):
             child.wait(timeout=10)
-        if folder.exists():
-            _remove(folder)
+        folders.remove(folder)
 
     def _existing(self) -> set[str]:
         folders = {path.name for path in self._settings.builds.iterdir() if path.name.startswith("att_")}
@@ -168,17 +155,3 @@ def _write_token(path: Path, token: str, uid: int | None) -> None:
 def _give(path: Path, uid: int | None) -> None:
     if uid is not None:
         os.chown(path, uid, uid)
-
-
-def _remove(folder: Path) -> None:
-    """Everything below, also what its build made unreadable; nothing is followed."""
-
-    def open_up(retry: Callable[[str], object], path: str, _: object) -> None:
-        for at in (Path(path).parent, Path(path)):
-            if not at.is_symlink():
-                at.chmod(stat.S_IRWXU)
-        retry(path)
-
-    for _ in range(3):  # a folder that could not be listed is empty only after it was opened up
-        if folder.exists():
-            shutil.rmtree(folder, onerror=open_up)

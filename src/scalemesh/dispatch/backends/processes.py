@@ -28,15 +28,11 @@ def start_time(pid: int) -> int | None:
 
 def of_attempt(attempt: str) -> list[int]:
     """The agents that were started for it: its id is an argument of theirs."""
-    return [pid for pid in _pids() if attempt in _arguments(pid)]
+    return [pid for pid in _pids() if any(attempt in argument for argument in _arguments(pid))]
 
 
 def of_uid(uid: int) -> list[int]:
     return [pid for pid in _pids() if uid in _uids(pid)]
-
-
-def uids_in_use() -> set[int]:
-    return {uid for pid in _pids() for uid in _uids(pid)}
 
 
 def kill(find: Callable[[], list[int]], deadline_s: float = 10.0) -> None:
