@@ -13,10 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from scalemesh.testing.git_server import GitServer
-
 from benchmarks.report import report
 from tests.acceptance.harness import Platform
+from tests.acceptance.repositories import Repositories, files_of
 
 TARGET_OVERHEAD_S = 1.0
 ROUNDS = 5
@@ -24,7 +23,7 @@ ROUNDS = 5
 
 def main() -> None:
     scalemesh = Path(sys.executable).with_name("scalemesh")
-    with tempfile.TemporaryDirectory() as name, GitServer(Path(name) / "git") as git:
+    with tempfile.TemporaryDirectory() as name, Repositories(Path(name) / "git") as git:
         folder = Path(name)
         url = _scaffold(git, folder)
         with Platform(scalemesh, folder / "data") as platform:
@@ -41,10 +40,10 @@ def main() -> None:
     report("deploy", results, {"deploy_over_hand": round(ours_s / hand_s, 2)}, {"overhead_s": TARGET_OVERHEAD_S})
 
 
-def _scaffold(git: GitServer, folder: Path) -> str:
+def _scaffold(git: Repositories, folder: Path) -> str:
     _run("npm create -y vite@latest app -- --template react-ts --no-interactive", folder, {})
     _run("npm install --package-lock-only --no-audit --no-fund", folder / "app", {})
-    return git.create("app", git.files(folder / "app"))
+    return git.create("app", files_of(folder / "app"))
 
 
 def _by_hand(url: str, folder: Path) -> float:

@@ -6,10 +6,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from scalemesh.testing.git_server import GitServer
-
 from benchmarks.report import report
 from tests.acceptance.harness import Platform
+from tests.acceptance.repositories import Repositories
 
 TARGET_S = 3.0
 ROUNDS = 5
@@ -17,7 +16,7 @@ ROUNDS = 5
 
 def main() -> None:
     scalemesh = Path(sys.executable).with_name("scalemesh")
-    with tempfile.TemporaryDirectory() as folder, GitServer(Path(folder) / "git") as git:
+    with tempfile.TemporaryDirectory() as folder, Repositories(Path(folder) / "git") as git:
         git.create("site", {"index.html": "here"})
         with Platform(scalemesh, Path(folder) / "data") as platform:
             platform.set_up().project("site", git.url("site"))

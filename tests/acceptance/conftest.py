@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scalemesh.testing.git_server import GitServer
 
 from tests.acceptance.harness import Platform
+from tests.acceptance.repositories import Repositories
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,6 +35,6 @@ def platform(scalemesh: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(scope="session")
-def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
-    with GitServer(tmp_path_factory.mktemp("git")) as server:
+def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repositories]:
+    with Repositories(tmp_path_factory.mktemp("git")) as server:
         yield server

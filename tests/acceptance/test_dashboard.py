@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from scalemesh.testing.git_server import GitServer
 
 from tests import browser as chromium
 from tests.acceptance.harness import PASSWORD, Platform
+from tests.acceptance.repositories import Repositories
 
 FLAGS = [
     "--no-sandbox",  # the tests may run as root
@@ -63,7 +63,7 @@ def test_set_up_by_the_printed_link(scalemesh: Path, tmp_path: Path, page: Page)
         expect(page.get_by_role("button", name="Create")).to_have_count(0)
 
 
-def test_import_and_deploy_with_one_click(platform: Platform, git: GitServer, page: Page) -> None:
+def test_import_and_deploy_with_one_click(platform: Platform, git: Repositories, page: Page) -> None:
     package = '{"private": true, "scripts": {"build": "node build.mjs"}}'
     build = (
         'import {mkdirSync, writeFileSync} from "node:fs";'
@@ -85,7 +85,7 @@ def test_import_and_deploy_with_one_click(platform: Platform, git: GitServer, pa
     expect(page.get_by_role("heading", name="Clicked into being")).to_be_visible()
 
 
-def test_pages_fit_a_phone(platform: Platform, git: GitServer, page: Page) -> None:
+def test_pages_fit_a_phone(platform: Platform, git: Repositories, page: Page) -> None:
     git.create("phone", {"index.html": "phone"})
     platform.project("phone", git.url("phone"))
     deployment = platform.ended(platform.deploy("phone")["id"])["id"]

