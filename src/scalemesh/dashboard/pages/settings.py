@@ -1,0 +1,96 @@
+"""A project's settings, variables, deploy key, and its end."""
+
+from fastapi import Response
+
+from scalemesh.dashboard.services import Services
+from scalemesh.dashboard.visit import MemberVisit
+from scalemesh.errors import Conflict, InvalidInput, ScaleMeshError, TooLarge
+from scalemesh.projects import ProjectChanges
+
+_SETTINGS = ("framework", "root_directory", "install_command", "build_command", "output_directory", "node_version")
+
+
+class SettingsPages:
+    def __init__(self, services: Services) -> None:
+        self._projects = services.projects
+        self._deployments = services.deployments
+
+    async def form(self, visit: MemberVisit) -> Response:
+        return await self._settings(visit)
+
+    async def save(self, visit: MemberVisit) -> Response:
+        form = visit.form
+        changes = ProjectChanges(
+            git_url=form.optional("git_url"),
+            production_branch=form.optional("production_branch"),
+            settings={name: form.optional(name) for name in _SETTINGS},
+        )
+        try:
+            await self._projects.update(visit.actor, visit.part("project"), changes)
+        except InvalidInput as error:
+            return await self._settings(visit, error)
+        return visit.go(self._at(visit, "settings"), "saved")
+
+    async def make_key(self, visit: MemberVisit) -> Response:
+        await self._projects.deploy_key(visit.actor, visit.part("project"))
+        return visit.go(self._at(visit, "settings"), "key-made")
+
+    async def env(self, visit: MemberVisit) -> Response:
+        return await self._env(visit)
+
+    async def set_env(self, visit: MemberVisit) -> Response:
+        form = visit.form
+        try:
+            await self._projects.set_env(
+                visit.actor,
+                visit.part("project"),
+                form.text("key"),
+                form["value"],
+                secret=bool(form["secret"]),
+                target=form["target"],
+                branch=form.optional("branch"),
+            )
+        except (InvalidInput, TooLarge) as error:
+            return await self._env(visit, error)
+        return visit.go(self._at(visit, "env"), "env-saved")
+
+    async def remove_env(self, visit: MemberVisit) -> Response:
+        form = visit.form
+        await self._projects.remove_env(visit.actor, visit.part("project"), form["key"], form["target"], form["branch"])
+        return visit.go(self._at(visit, "env"), "env-removed")
+
+    async def confirm_delete(self, visit: MemberVisit) -> Response:
+        return await self._confirm(visit)
+
+    async def delete(self, visit: MemberVisit) -> Response:
+        if visit.form.text("confirm") != visit.part("project"):
+            error = InvalidInput("That is not the project's name.", field="confirm")
+            return await self._confirm(visit, error)
+        try:
+            await self._deployments.delete_project(visit.actor, visit.part("project"))
+        except Conflict as error:
+            return await self._confirm(visit, error)
+        return visit.go("/", "deleted")
+
+    async def _settings(self, visit: MemberVisit, error: ScaleMeshError | None = None) -> Response:
+        project = await self._projects.get(visit.actor, visit.part("project"))
+        fields = ("git_url", "production_branch", *_SETTINGS)
+        values = visit.form.given() if error else {name: getattr(project, name) or "" for name in fields}
+        return visit.page("settings.html", _status(error), project=project, values=values, error=error)
+
+    async def _env(self, visit: MemberVisit, error: ScaleMeshError | None = None) -> Response:
+        project = await self._projects.get(visit.actor, visit.part("project"))
+        variables = await self._projects.list_env(visit.actor, project.id)
+        typed = visit.form.given()
+        return visit.page("env.html", _status(error), project=project, variables=variables, error=error, values=typed)
+
+    async def _confirm(self, visit: MemberVisit, error: ScaleMeshError | None = None) -> Response:
+        project = await self._projects.get(visit.actor, visit.part("project"))
+        return visit.page("delete.html", _status(error), project=project, error=error)
+
+    def _at(self, visit: MemberVisit, tab: str) -> str:
+        return f"/projects/{visit.part('project')}/{tab}"
+
+
+def _status(error: ScaleMeshError | None) -> int:
+    return error.status if error else 200

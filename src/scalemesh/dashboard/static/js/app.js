@@ -1,0 +1,14 @@
+// What every page loads. Pages work without it; it adds what moves: times, live regions, the log, copy buttons.
+import { copying } from "./copy.js";
+import { once } from "./forms.js";
+import { openLog } from "./log.js";
+import { closeMenus } from "./menu.js";
+import { keepFresh } from "./refresh.js";
+import { keepTime } from "./time.js";
+
+keepTime();
+copying();
+once();
+closeMenus();
+const refresh = keepFresh();
+for (const root of document.querySelectorAll("[data-log]")) openLog(root, refresh);
