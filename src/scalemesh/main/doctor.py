@@ -1,0 +1,56 @@
+"""`scalemesh doctor`: what is in force on this machine, found by trying, and how to mend what is missing."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from scalemesh.sandbox.probe import Finding, probe
+from scalemesh.settings import Settings, load
+
+
+def examine(data_dir: Path | None = None) -> list[Finding]:
+    """Every finding; `required` ones decide whether builds can run."""
+    settings = load(os.environ, data_dir=data_dir)
+    return [*_isolation(settings), _limits(settings), _git(), _node(settings), _space(settings)]
+
+
+def _isolation(settings: Settings) -> list[Finding]:
+    if settings.build.sandbox == "none":
+        fix = "Unset SCALEMESH_BUILD_SANDBOX unless you trust every repository."
+        return [Finding("sandbox", ok=False, detail="switched off by SCALEMESH_BUILD_SANDBOX=none", fix=fix)]
+    return asyncio.run(probe(settings.build.uid_first))
+
+
+def _limits(settings: Settings) -> Finding:
+    build, gb = settings.build, 1024**3
+    detail = (
+        f"each build: {build.memory_bytes / gb:g} GB memory, {build.cpus:g} processors, {build.processes} processes, "
+        f"{build.disk_bytes / gb:g} GB disk, {build.timeout_s // 60} min"
+    )
+    return Finding("build limits", ok=True, detail=detail)
+
+
+def _git() -> Finding:
+    found = shutil.which("git")
+    if not found:
+        return Finding("git", ok=False, detail="not found", fix="Install git with your system's package manager.")
+    version = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    return Finding("git", ok=True, detail=f"{version.split()[-1]} at {found}")
+
+
+def _node(settings: Settings) -> Finding:
+    found = shutil.which("node", path="/usr/local/bin:/usr/bin:/bin")
+    store = sorted(path.name for path in (settings.data_dir / "toolchains").glob("*") if path.is_dir())
+    detail = f"the system's at {found}" if found else "none on PATH: fetched as a wheel when a build needs it"
+    return Finding("node", ok=True, detail=detail + (f"; kept: {', '.join(store)}" if store else ""))
+
+
+def _space(settings: Settings) -> Finding:
+    folder = next(path for path in (settings.data_dir, *settings.data_dir.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    ok = free > settings.build.disk_bytes
+    detail = f"{free / 1024**3:.0f} GB free at {folder} (python {sys.version.split()[0]})"
+    return Finding("disk", ok, detail, "" if ok else "Free some space: one build may use SCALEMESH_BUILD_DISK.")
