@@ -48,6 +48,7 @@ class Dispatcher:
     async def run(self) -> None:
         """Claims and reconciles for ever. A database that is away is waited for."""
         await self._until_done(lambda: self._queue.renew(self._settings.name))
+        await self._until_done(self._reconciler.adopt)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._forever("claim", self._claim_all))
             group.create_task(self._forever("reconcile", self._reconciler.step))
@@ -85,6 +86,8 @@ class Dispatcher:
             else:
                 await self._queue.requeue(claimed.attempt, f"The build server did not start: {error}.")
             await self._queue.cleaned(claimed.attempt)
+        except Exception:  # the database, most likely: the lease sees to the attempt
+            log.exception("launch not recorded", attempt=claimed.attempt)
 
     async def _forever(self, name: str, act: Act, every_s: float = SLOW_POLL_S) -> None:
         with self._wakeup.listen("queue") as listener:

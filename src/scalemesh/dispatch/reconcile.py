@@ -30,6 +30,12 @@ class Reconciler:
             if live.attempt not in self._busy and live.handle is not None:
                 await self._look_after(live)
 
+    async def adopt(self) -> None:
+        """At a start: a launch that an earlier process did not come to write down either runs, or is tried again."""
+        for live in await self._queue.live(self._dispatcher):
+            if live.handle is None:
+                await self._look_after(live)
+
     @contextmanager
     def keep_off(self, attempt: str) -> Iterator[None]:
         """While it is being launched: stopping comes after that."""

@@ -107,7 +107,7 @@ class LocalBackend(Backend):
     def _stop(self, attempt: str) -> None:
         folder = self._settings.builds / attempt
         uid = folder.lstat().st_uid if folder.exists() else None
-        processes.kill(lambda: processes.of_attempt(attempt))
+        processes.kill_tree(lambda: [*processes.of_attempt(attempt), *processes.working_in(folder)])
         for group in existing():
             if group.paths[0].name == PREFIX + attempt:
                 group.kill()

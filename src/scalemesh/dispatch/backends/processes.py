@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from scalemesh.errors import InfrastructureFault
+from scalemesh.sandbox.watch import descendants
 
 _POLL_S = 0.02
 
@@ -35,6 +36,17 @@ def of_uid(uid: int) -> list[int]:
     return [pid for pid in _pids() if uid in _uids(pid)]
 
 
+def working_in(folder: Path) -> list[int]:
+    """Whose working directory is below `folder`: steps that outlived their agent where nothing contained them."""
+    return [pid for pid in _pids() if (at := _cwd(pid)) and at.is_relative_to(folder)]
+
+
+def kill_tree(find: Callable[[], list[int]]) -> None:
+    """Kill what `find` finds and all that descends from it, however it hides from `find`."""
+    trees = [(pid, start_time(pid)) for root in find() for pid in (root, *descendants(root))]
+    kill(lambda: [*find(), *(pid for pid, started in trees if started and start_time(pid) == started)])
+
+
 def kill(find: Callable[[], list[int]], deadline_s: float = 10.0) -> None:
     """Kill what `find` finds until it finds nothing. Raises InfrastructureFault at the deadline."""
     end = time.monotonic() + deadline_s
@@ -60,6 +72,13 @@ def _arguments(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def _cwd(pid: int) -> Path | None:
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink()
+    except OSError:  # it is gone, or not ours to look at
+        return None
 
 
 def _uids(pid: int) -> set[int]:
