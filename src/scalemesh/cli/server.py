@@ -62,10 +62,10 @@ def doctor(data_dir: DataDir = None, json: output.Json = False) -> None:
         output.as_json([{"name": f.name, "ok": f.ok, "detail": f.detail, "fix": f.fix} for f in findings])
     else:
         for finding in findings:
-            mark, style = ("✓", "green") if finding.ok else ("✗", "bold red")
+            mark, style = ("✓", "green") if finding.ok else ("✗", "bold red") if finding.required else ("!", "yellow")
             output.console.print(f"[{style}]{mark}[/] {finding.name}: ", end="")
             output.console.print(finding.detail, markup=False)
             if finding.fix:
                 output.console.print(f"  → {finding.fix}", markup=False, style="yellow")
-    if not all(finding.ok for finding in findings):
+    if any(finding.required and not finding.ok for finding in findings):
         raise typer.Exit(1)

@@ -35,7 +35,7 @@ async def _look(ask: Ask) -> Answer:
     notices: list[str] = []
     mode = ask.sandbox
     async with Session(Path(ask.directory), limits=ask.limits, mode=mode, on_notice=notices.append) as session:
-        repository = Repository(session, ask, lambda: notices[-1] if notices else None)
+        repository = Repository(session, ask, lambda: next((n for n in notices if "denied" in n), None))
         repository.write_files()
         if ask.settings is None:
             return Answer(resolved=await repository.resolve())
