@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import random
 import shutil
 import stat
 from collections.abc import Callable
@@ -22,9 +23,10 @@ def claim(folder: Path, uids: range) -> int | None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         taken = _uids_in_use() | {path.lstat().st_uid for path in folder.parent.iterdir()}
-        uid = next((uid for uid in uids if uid not in taken), None)
-        if uid is None:
+        free = [uid for uid in uids if uid not in taken]
+        if not free:
             raise InfrastructureFault("Every uid for builds is in use.", code="no_uid")
+        uid = random.choice(free)  # two platforms on one machine do not see each other's folders
         folder.mkdir(mode=0o700)
         os.chown(folder, uid, uid)
         return uid

@@ -38,7 +38,8 @@ def of_uid(uid: int) -> list[int]:
 
 def working_in(folder: Path) -> list[int]:
     """Whose working directory is below `folder`: steps that outlived their agent where nothing contained them."""
-    return [pid for pid in _pids() if (at := _cwd(pid)) and at.is_relative_to(folder)]
+    real = folder.resolve()
+    return [pid for pid in _pids() if (at := _cwd(pid)) and at.is_relative_to(real)]
 
 
 def kill_tree(find: Callable[[], list[int]]) -> None:
