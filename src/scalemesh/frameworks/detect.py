@@ -1,0 +1,228 @@
+"""From a listing and a few files to a Plan."""
+
+import posixpath
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from scalemesh.core.build import BuildSettings, Plan
+from scalemesh.errors import BuildFailed
+from scalemesh.frameworks import managers, node, overrides
+from scalemesh.frameworks.choose import BUILD_SCRIPTS, Choice, choose
+from scalemesh.frameworks.files import Files, Package, Read, read_package
+from scalemesh.frameworks.managers import Manager
+from scalemesh.frameworks.outputs import configs, inside
+from scalemesh.frameworks.overrides import Overrides
+
+GUESS = "guess"
+_OUTPUTS = ("public", "dist", "build", "out", "_site")
+_PAGES = ("index.html", "index.htm")
+_IGNORED = ("node_modules/", "test/", "tests/", "examples/")
+
+
+@dataclass
+class _Draft:
+    """A plan in the making: `put` notes the value and where it came from."""
+
+    values: dict[str, str | None] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def put(self, name: str, value: str | None, source: str) -> None:
+        self.values[name], self.sources[name] = value, source
+
+
+@dataclass(frozen=True)
+class _Project:
+    repository: Files
+    root: str
+    files: Files
+    package: Package
+    overrides: Overrides
+    choice: Choice
+    manager: Manager | None
+
+
+def detect(listing: Collection[str], read: Read, settings: BuildSettings) -> Plan:
+    """What will be built: pure. `listing` are the repository's files, `read` gives one's content (None: not a file).
+
+    Raises BuildFailed with a code: nothing_to_build, server_framework, toolchain_missing, root_directory_not_found,
+    invalid_package_json (field = file:line), invalid_vercel_json, invalid_netlify_toml, unknown_framework,
+    node_version_unsupported, invalid_output_directory.
+    """
+    draft = _Draft()
+    project = _project(Files(listing, read), settings, draft)
+    _put_build(project, draft)
+    _put_install(project, draft)
+    _put_output(project, draft)
+    _require_something(project, draft)
+    _put_node(project, draft)
+    return _plan(project, draft)
+
+
+def _project(repository: Files, settings: BuildSettings, draft: _Draft) -> _Project:
+    root = _root(repository, settings, draft)
+    files = repository.at(root)
+    package = read_package(files)
+    decided = overrides.read(files, settings)
+    choice = choose(files, package, decided)
+    draft.put("framework", choice.preset.slug if choice.preset else None, choice.source)
+    manager = managers.find(repository, root, package) if package.exists else None
+    if manager:
+        draft.put("package_manager", manager.name, manager.source)
+    return _Project(repository, root, files, package, decided, choice, manager)
+
+
+def _root(repository: Files, settings: BuildSettings, draft: _Draft) -> str:
+    base = "" if settings.root_directory.strip("./ ") else overrides.netlify_base(repository)
+    source = "netlify.toml" if base else overrides.SETTINGS if settings.root_directory else "default"
+    named = base or settings.root_directory
+    root = posixpath.normpath(named.strip().strip("/") or ".")
+    root = "" if root == "." else root
+    if root.startswith("..") or (root and not repository.has_directory(root)):
+        folders = sorted({p.rsplit("/", 1)[0] for p in repository if p.endswith("/package.json") and p.count("/") < 4})
+        raise BuildFailed(
+            f"The root directory {named!r} is not in the repository at this commit.",
+            code="root_directory_not_found",
+            hint=f"These have a package.json: {', '.join(folders[:5])}." if folders else "Leave it empty for the top.",
+            field="root_directory",
+        )
+    draft.put("root_directory", root, source)
+    return root
+
+
+def _put_build(project: _Project, draft: _Draft) -> None:
+    preset, static = project.choice.preset, project.choice.static
+    if found := project.overrides.get("build_command"):
+        draft.put("build_command", found[0].strip() or None, found[1])
+    elif command := _script(project):
+        draft.put("build_command", command, "package.json" if "turbo" not in command.split()[:1] else "turbo.json")
+    elif preset:
+        command = static.build if static and static.build else preset.build
+        draft.put("build_command", command, f"{preset.name} preset")
+    else:
+        draft.put("build_command", None, "default")
+
+
+def _script(project: _Project) -> str | None:
+    """vercel-build, now-build, build: the first that package.json has; in a turbo workspace through turbo."""
+    static, manager = project.choice.static, project.manager
+    if manager is None:
+        return None
+    names = ([static.script] if static and static.script else []) + list(BUILD_SCRIPTS)
+    script = next((name for name in names if project.package.scripts.get(name, "").strip()), None)
+    if script == "build" and manager.directory != project.root:
+        workspace = project.repository.at(manager.directory)
+        if "turbo.json" in workspace and "turbo" in read_package(workspace).dependencies:
+            return "turbo run build"
+    return manager.run(script) if script else None
+
+
+def _put_install(project: _Project, draft: _Draft) -> None:
+    if found := project.overrides.get("install_command"):
+        draft.put("install_command", found[0].strip() or None, found[1])
+    elif project.manager and draft.values["build_command"]:
+        draft.put("install_command", project.manager.install(project.root), project.manager.source)
+    else:
+        draft.put("install_command", None, "default")
+
+
+def _put_output(project: _Project, draft: _Draft) -> None:
+    preset, static = project.choice.preset, project.choice.static
+    if found := project.overrides.get("output_directory"):
+        draft.put("output_directory", _checked(*found), found[1])
+    elif preset:
+        output = static.output if static else preset.output
+        value = output if isinstance(output, str) else output(project.files, project.package)
+        draft.put("output_directory", value or ".", f"{preset.name} preset")
+    elif draft.values["build_command"] is None:
+        is_public = project.files.has_directory("public") and not any(p in project.files for p in _PAGES)
+        draft.put("output_directory", "public" if is_public else ".", "default")
+    else:
+        draft.put("output_directory", _guess(project), GUESS)
+
+
+def _guess(project: _Project) -> str:
+    """What the build script names, else what is usual. `output_choices` has the rest for after the build."""
+    script = " ".join(project.package.scripts.get(name, "") for name in BUILD_SCRIPTS)
+    words = script.replace("/", " ").replace("=", " ").split()
+    return next((name for name in ("dist", "build", "out", "_site", "public") if name in words[1:]), "dist")
+
+
+def output_choices(plan: Plan) -> list[str]:
+    """Where to look for the output after the build, in order. One place, unless the plan could only guess."""
+    if plan.sources.get("output_directory") != GUESS:
+        return [plan.output_directory]
+    return list(dict.fromkeys((plan.output_directory, *_OUTPUTS, ".")))
+
+
+def _checked(value: str, source: str) -> str:
+    directory = inside(value.strip().strip("/") or ".")
+    if directory is None:
+        raise BuildFailed(
+            f"The output directory {value!r} ({source}) does not lie in the project.",
+            code="invalid_output_directory",
+            hint="Give a folder below the root directory, for example `dist`.",
+            field="output_directory",
+        )
+    return directory
+
+
+def _require_something(project: _Project, draft: _Draft) -> None:
+    """A build, or a page, or an owner's word."""
+    if draft.values["build_command"] or project.overrides.get("output_directory"):
+        return
+    output = draft.values["output_directory"]
+    if any(posixpath.normpath(f"{output}/{page}") in project.files for page in _PAGES):
+        return
+    place = f"{project.root!r}" if project.root else "the repository"
+    raise BuildFailed(
+        f"There is nothing to build in {place}: no build script in package.json, no framework that is known, and no "
+        "index.html.",
+        code="nothing_to_build",
+        hint=_where(project) or 'Add an index.html, or a "build" script to package.json.',
+    )
+
+
+def _where(project: _Project) -> str | None:
+    """Folders that would do as root directory."""
+    names = ("package.json", *_PAGES)
+    folders = [p.rpartition("/")[0] for p in project.files if p.rpartition("/")[2] in names and "/" in p]
+    near = sorted({f for f in folders if f.count("/") < 3 and not any(i in f"{f}/" for i in _IGNORED)})
+    return f"Set the root directory to one of {', '.join(near[:5])}." if near else None
+
+
+def _put_node(project: _Project, draft: _Draft) -> None:
+    """Only where Node is used: a package.json, or a command of the owner's."""
+    commands = (draft.values["build_command"], draft.values["install_command"])
+    is_own = "build_command" in project.overrides.values
+    if any(commands) and (project.package.exists or is_own):
+        draft.put("node_version", *node.find(project.files, project.package, project.overrides.get("node_version")))
+
+
+def _plan(project: _Project, draft: _Draft) -> Plan:
+    preset, values = project.choice.preset, draft.values
+    return Plan(
+        framework=values["framework"],
+        framework_name=preset.name if preset else "Other",
+        package_manager=values.get("package_manager"),
+        package_manager_version=project.manager.version if project.manager else None,
+        node_version=values.get("node_version"),
+        install_command=values["install_command"],
+        build_command=values["build_command"],
+        output_directory=values["output_directory"] or ".",
+        root_directory=project.root,
+        immutable=_immutable(project),
+        toolchains=list(preset.toolchains) if preset else [],
+        sources=draft.sources,
+    )
+
+
+def _immutable(project: _Project) -> list[str]:
+    """The preset's, unless files without a hash in their names may lie there too.
+
+    They do where the project's own files are copied as they are, or where Vite is told to name its output otherwise.
+    """
+    files, preset = project.files, project.choice.preset
+    if preset is None or files.find_in(configs("vite.config"), r"((?:entry|chunk|asset)FileNames)"):
+        return []
+    copied = ("public", "static")
+    return [p for p in preset.immutable if not any(files.has_directory(f"{c}/{p.rstrip('/')}") for c in copied)]

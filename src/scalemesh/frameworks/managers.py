@@ -1,0 +1,133 @@
+"""Which package manager, which version of it, and where it installs.
+
+Order and rules are Vercel's (packages/build-utils/src/fs/run-user-scripts.ts): a lockfile beats the `packageManager`
+field, the nearest lockfile up the tree counts, a parent's only if the parent is a workspace that has this project.
+"""
+
+import fnmatch
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scalemesh.frameworks.files import Files, Package, read_package
+
+LOCKFILES = {
+    "bun.lockb": "bun",
+    "bun.lock": "bun",
+    "yarn.lock": "yarn",
+    "pnpm-lock.yaml": "pnpm",
+    "package-lock.json": "npm",
+    "npm-shrinkwrap.json": "npm",
+}
+_PRECEDENCE = ("yarn.lock", "pnpm-lock.yaml", "package-lock.json", "npm-shrinkwrap.json", "bun.lock", "bun.lockb")
+_PNPM_OF_LOCKFILE = {"5": "7", "6": "8", "9": "10"}
+_FIELD = re.compile(r"(npm|pnpm|yarn|bun)@(\d+(?:\.\d+){0,2})")
+
+
+@dataclass(frozen=True)
+class Manager:
+    """`directory`, relative to the repository, is where dependencies are installed: the workspace's if there is one."""
+
+    name: str
+    version: str | None
+    lockfile: str | None
+    directory: str
+    source: str
+
+    def run(self, script: str) -> str:
+        return f"{self.name} run {script}"
+
+    def install(self, project: str) -> str:
+        """The command, to be run in `project`."""
+        frozen = self.lockfile is not None
+        if self.name == "npm":
+            away = posixpath.relpath(self.directory or ".", project or ".") if self.directory != project else ""
+            return ("npm ci" if frozen else "npm install") + (f" --prefix={away}" if away else "")
+        if self.name == "yarn" and not self._is_classic:
+            return "yarn install --immutable" if frozen else "yarn install"
+        return f"{self.name} install --frozen-lockfile" if frozen else f"{self.name} install"
+
+    @property
+    def _is_classic(self) -> bool:
+        return self.version is None or self.version.split(".")[0] == "1"
+
+
+def find(repository: Files, project: str, package: Package) -> Manager:
+    """`project` is the root directory, "" for the repository itself; `package` its package.json."""
+    workspace = next((d for d in _up(project) if d != project and has_member(repository.at(d), d, project)), project)
+    for directory in dict.fromkeys((project, workspace)):
+        files = repository.at(directory)
+        if lockfile := _lockfile(files):
+            name = LOCKFILES[lockfile]
+            version = _field(files, package, name) or _version_of(files, lockfile)
+            return Manager(name, version, lockfile, directory, lockfile)
+    return _without_lockfile(repository.at(workspace), workspace, package)
+
+
+def has_member(files: Files, directory: str, project: str) -> bool:
+    """Whether the package.json or pnpm-workspace.yaml in `directory` makes `project` a member of its workspace."""
+    inside = posixpath.relpath(project, directory or ".")
+    patterns = [pattern.removeprefix("./").rstrip("/") for pattern in _patterns(files)]
+    return any(_matches(inside, p) for p in patterns if not p.startswith("!")) and not any(
+        _matches(inside, p[1:].removeprefix("./")) for p in patterns if p.startswith("!")
+    )
+
+
+def _patterns(files: Files) -> list[str]:
+    if (text := files.text("pnpm-workspace.yaml")) is not None:
+        block = re.search(r"^packages:\s*\n((?:\s*(?:-|#).*\n?|\s*\n)+)", text, re.MULTILINE)
+        return re.findall(r"""^\s*-\s*["']?([^"'#\n]+?)["']?\s*(?:#.*)?$""", block[1], re.MULTILINE) if block else []
+    if "package.json" not in files:
+        return []
+    workspaces = read_package(files).raw.get("workspaces")
+    packages = workspaces.get("packages") if isinstance(workspaces, dict) else workspaces
+    return [p for p in packages if isinstance(p, str)] if isinstance(packages, list) else []
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """Globs as npm has them: `*` within a segment, `**` for any number of them."""
+    if "**" in pattern:
+        return fnmatch.fnmatchcase(path, pattern.replace("/**", "*").replace("**", "*"))
+    parts, wanted = path.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))
+
+
+def _up(project: str) -> Iterator[str]:
+    while project:
+        yield project
+        project = posixpath.dirname(project)
+    yield ""
+
+
+def _lockfile(files: Files) -> str | None:
+    if "yarn.lock" in files and (bun := files.first(("bun.lock", "bun.lockb"))):
+        return bun  # bun can write a yarn.lock beside its own
+    return files.first(_PRECEDENCE)
+
+
+def _without_lockfile(files: Files, directory: str, package: Package) -> Manager:
+    for declared in (package.raw, read_package(files).raw if directory or not package.exists else {}):
+        if match := _FIELD.match(str(declared.get("packageManager", ""))):
+            return Manager(match[1], match[2], None, directory, "package.json")
+    name = "pnpm" if "pnpm-workspace.yaml" in files else "npm"
+    return Manager(name, None if name == "npm" else "10", None, directory, "default")
+
+
+def _field(files: Files, package: Package, name: str) -> str | None:
+    """The version that package.json names, the project's before the workspace's."""
+    for declared in (package.raw, read_package(files).raw):
+        if (match := _FIELD.match(str(declared.get("packageManager", "")))) and match[1] == name:
+            return match[2]
+    return None
+
+
+def _version_of(files: Files, lockfile: str) -> str | None:
+    """The version that reads this lockfile; None for any."""
+    if lockfile == "pnpm-lock.yaml":
+        major = files.find(lockfile, r"""^lockfileVersion:\s*['"]?(\d+)""")
+        return _PNPM_OF_LOCKFILE.get(major or "", "10")
+    if lockfile == "yarn.lock":
+        metadata = files.find(lockfile, r"^__metadata:\s*\n\s+version:\s*(\d+)")
+        return "1" if metadata is None else "3" if int(metadata) < 8 else "4"
+    return None
