@@ -13,7 +13,8 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from scalemesh.core.build import BlobRef
 from scalemesh.errors import BadSettings, InvalidInput, NotFound, Unavailable
 
-SMALL_BYTES = 4 * 1024**2  # up to here a stream becomes one PUT
+PART_BYTES = 5 * 1024**2  # S3's least; what is smaller becomes one PUT
+PARTS_AT_ONCE = 4
 _CHUNK_BYTES = 1024**2
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TEAM = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -37,14 +38,28 @@ class BlobStore:
         Raises InvalidInput (`hash_mismatch`, `blob_too_large`), and then nothing is stored.
         """
         path = _path(team, sha256)
-        checked = _Checked(data if not isinstance(data, bytes) else _once(data), sha256, max_bytes)
+        check = _Check(sha256, max_bytes)
+        large: obstore.AsyncWritableFile | None = None
+        pending = bytearray()
+        async for chunk in _once(data) if isinstance(data, bytes) else data:
+            check.add(chunk)
+            pending += chunk
+            if len(pending) > PART_BYTES:
+                with _answers(self._url, path):
+                    large = large or obstore.open_writer_async(
+                        self._store, path, buffer_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
+                    )
+                    await large.write(bytes(pending))
+                pending.clear()
+        check.finish()
         with _answers(self._url, path):
-            head = await checked.head()
-            if checked.complete:
-                await obstore.put_async(self._store, path, head)
+            if large is None:
+                await obstore.put_async(self._store, path, bytes(pending))
             else:
-                await obstore.put_async(self._store, path, checked.all_of(head))
-        return checked.size
+                # A writer that is dropped without close() leaves nothing: that is how an upload is given up.
+                await large.write(bytes(pending))
+                await large.close()
+        return check.size
 
     async def get(self, team: str, sha256: str) -> bytes:
         """All of a blob. Raises NotFound."""
@@ -109,47 +124,24 @@ class BlobStore:
             ) from error
 
 
-class _Checked:
-    """A stream that raises before its end unless its bytes hash to the name they are stored under.
+class _Check:
+    """Whether bytes are what their name says."""
 
-    obstore completes an upload only when its source ends, and aborts it when the source raises.
-    """
-
-    def __init__(self, data: AsyncIterable[bytes], sha256: str, max_bytes: int | None) -> None:
-        self._chunks = aiter(data)
+    def __init__(self, sha256: str, max_bytes: int | None) -> None:
         self._sha256 = sha256
         self._max_bytes = max_bytes
         self._digest = hashlib.sha256()
         self.size = 0
-        self.complete = False
 
-    async def head(self) -> bytes:
-        """The first SMALL_BYTES or a little more; `complete` when that is all."""
-        head = bytearray()
-        while len(head) <= SMALL_BYTES:
-            chunk = await self._next()
-            if chunk is None:
-                return bytes(head)
-            head += chunk
-        return bytes(head)
-
-    async def all_of(self, head: bytes) -> AsyncIterator[bytes]:
-        yield head
-        while (chunk := await self._next()) is not None:
-            yield chunk
-
-    async def _next(self) -> bytes | None:
-        chunk = await anext(self._chunks, None)
-        if chunk is None:
-            if self._digest.hexdigest() != self._sha256:
-                raise InvalidInput(f"These bytes are not {self._sha256}", code="hash_mismatch", hint="Send them again.")
-            self.complete = True
-            return None
+    def add(self, chunk: bytes) -> None:
         self.size += len(chunk)
         if self._max_bytes is not None and self.size > self._max_bytes:
             raise InvalidInput(f"Blob {self._sha256} is over {self._max_bytes} bytes", code="blob_too_large")
         self._digest.update(chunk)
-        return chunk
+
+    def finish(self) -> None:
+        if self._digest.hexdigest() != self._sha256:
+            raise InvalidInput(f"These bytes are not {self._sha256}", code="hash_mismatch", hint="Send them again.")
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

@@ -109,4 +109,5 @@ def _leaf(name: str) -> str:
 
 
 def _extension(name: str) -> str:
-    return _leaf(name).rpartition(".")[2].lower()
+    _, dot, extension = _leaf(name).rpartition(".")
+    return extension.lower() if dot else ""

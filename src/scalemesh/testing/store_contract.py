@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from scalemesh.artifacts.store import SMALL_BYTES, BlobStore
+from scalemesh.artifacts.store import PART_BYTES, BlobStore
 from scalemesh.core.build import BlobRef
 from scalemesh.errors import InvalidInput, NotFound
 
 TEAM = "team_01jd0000000000000000000000"
 DATA = b"hello, blob"
-BIG = bytes(range(256)) * (SMALL_BYTES // 256 + 4096)  # more than one chunk of anything
+BIG = bytes(range(256)) * (PART_BYTES // 256 + 4096)  # more than one chunk of anything
 
 
 def sha256(data: bytes) -> str:

@@ -195,6 +195,15 @@ class Story:
         self.next += count
         self.owed = 0
 
+    async def burst(self, count: int) -> None:
+        """More than a reader's queue holds, before the reader has a turn."""
+        await self.publish(1)
+        sizes = [*range(1, count + 1), 1]
+        starts = [self.next + sum(sizes[:number]) for number in range(len(sizes))]
+        batches = [lines(*range(start, start + size)) for start, size in zip(starts, sizes, strict=True)]
+        await asyncio.gather(*(self.bus.publish(batch) for batch in batches))
+        self.next += sum(sizes)
+
     async def crash(self, count: int) -> None:
         """The writer dies before it hears an answer; the next one sends the same numbers again."""
         self.archive.hold.clear()
@@ -235,7 +244,9 @@ async def tell(bus: MemoryBus, acts: list[tuple[str, int]]) -> Story:
     return story
 
 
-ACTS = st.lists(st.tuples(st.sampled_from(["publish", "crash", "leave", "turns"]), st.integers(1, 6)), max_size=25)
+ACTS = st.lists(
+    st.tuples(st.sampled_from(["publish", "burst", "crash", "leave", "turns"]), st.integers(1, 6)), max_size=25
+)
 
 
 @settings(deadline=None, max_examples=150)
