@@ -101,7 +101,8 @@ async def sizes(session: AsyncSession, team_id: str, hashes: Iterable[str]) -> d
     found: dict[str, int] = {}
     for some in _slices(sorted(set(hashes))):
         query = select(Blob.sha256, Blob.size).where(Blob.team_id == team_id, Blob.sha256.in_(some))
-        found |= dict((await session.execute(query)).tuples().all())
+        for sha256, size in await session.execute(query):
+            found[sha256] = size
     return found
 
 
