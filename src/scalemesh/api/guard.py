@@ -21,7 +21,7 @@ from scalemesh.api.services import Services
 REQUEST_ID = "X-Request-Id"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PROBES = frozenset({"/healthz", "/readyz"})  # asked by address, not by name; they tell nothing
-_QUIET = re.compile(r"/(healthz|readyz|metrics|static/.*|v1/builds/.*|v1/edge/.*)")  # machines, many times a minute
+_QUIET = re.compile(r"/(healthz|readyz|metrics|assets/.*|v1/builds/.*|v1/edge/.*)")  # machines, many times a minute
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",

@@ -1,0 +1,72 @@
+"""The dispatcher, embedded in the API's process or a process of its own (`scalemesh serve dispatcher`)."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from scalemesh.core.ids import new_id
+from scalemesh.dispatch.backends.local import LocalBackend, LocalSettings
+from scalemesh.dispatch.dispatcher import Dispatcher, DispatchSettings
+from scalemesh.errors import BadSettings
+from scalemesh.main.platform import Platform, environ_of_programs, open_platform, repositories, uids
+from scalemesh.main.process import until_signal
+from scalemesh.settings import Settings
+
+
+async def serve(settings: Settings) -> None:
+    """Until SIGTERM or SIGINT; running builds go back to the queue."""
+    async with open_platform(settings, pump=False) as platform, dispatching(platform) as running:
+        await until_signal(running)
+
+
+@asynccontextmanager
+async def dispatching(platform: Platform) -> AsyncIterator[asyncio.Task[None]]:
+    """The dispatcher as a running task; leaving stops its builds and puts them back into the queue."""
+    settings = platform.settings
+    async with _backend(settings) as backend:
+        own = DispatchSettings(
+            name=_name(settings.data_dir),
+            concurrency=settings.build.concurrency or max(2, os.cpu_count() or 2),
+            team_concurrency=settings.build.team_concurrency,
+        )
+        dispatcher = Dispatcher(platform.deployments.queue, backend, platform.wakeup, own)
+        running = asyncio.create_task(dispatcher.run(), name="dispatcher")
+        try:
+            yield running
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+            await dispatcher.drain()
+
+
+def _backend(settings: Settings) -> LocalBackend:
+    if settings.builder != "local":
+        raise BadSettings(
+            f"SCALEMESH_BUILDER={settings.builder!r}: unknown.", hint="Known: local.", field="SCALEMESH_BUILDER"
+        )
+    return LocalBackend(
+        LocalSettings(
+            builds=settings.data_dir / "builds",
+            toolchains=settings.data_dir / "toolchains",
+            api_url=settings.internal_url,
+            sandbox="none" if settings.build.sandbox == "none" else "bubblewrap",
+            uids=uids(settings),
+            readable=(repositories(settings),),
+            environ=environ_of_programs(),
+        )
+    )
+
+
+def _name(data_dir: Path) -> str:
+    """This machine's dispatcher over this data folder: the same after a restart, so that it finds its builds again."""
+    path = data_dir / "dispatcher.id"
+    if not path.exists():
+        fresh = path.with_suffix(".new")
+        fresh.write_text(f"{socket.gethostname()[:30]}-{new_id('dsp')}")
+        fresh.replace(path)
+    return path.read_text()

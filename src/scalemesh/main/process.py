@@ -1,0 +1,78 @@
+"""What every asyncio process of the platform does alike: its log, its loop, its end."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+import structlog
+import uvloop
+
+from scalemesh.errors import BadSettings
+
+BAD_SETTINGS = 2
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> NoReturn:
+    """Runs `main` on uvloop and exits: 0, or 2 with one line on stderr for BadSettings."""
+    configure_log()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main())
+    except BadSettings as error:
+        sys.stderr.write(f"error: {error.message} {error.hint or ''}".rstrip() + "\n")
+        sys.exit(BAD_SETTINGS)
+    sys.exit(0)
+
+
+def configure_log() -> None:
+    """Events with keys on stderr: for people where a terminal reads them, as JSON elsewhere."""
+    is_terminal = sys.stderr.isatty()
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(pad_event_to=0, pad_level=False)
+        if is_terminal
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            *([] if is_terminal else [structlog.processors.format_exc_info]),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+
+
+def stop_on_signal() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def until_signal(*parts: "asyncio.Task[None]") -> None:
+    """Returns at SIGTERM or SIGINT; a part that ends by itself before has failed, and raises here."""
+    await until(stop_on_signal(), *parts)
+
+
+async def until(stopping: asyncio.Event, *parts: "asyncio.Task[None]") -> None:
+    """Returns once `stopping` is set; a part that ends by itself before has failed, and raises here."""
+    stop = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait([stop, *parts], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.cancel()
+    if not stopping.is_set():
+        for part in parts:
+            if part.done():
+                part.result()
+                raise RuntimeError(f"{part.get_name()} ended by itself")
