@@ -5,11 +5,14 @@ import ipaddress
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NOT_PUBLIC = tuple(
     map(
         ipaddress.ip_network,
-        ("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "240.0.0.0/4", "fec0::/10"),
+        (
+            *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "240.0.0.0/4"),
+            *("fec0::/10", "64:ff9b:1::/48"),
+        ),
     )
 )
 METADATA = tuple(map(ipaddress.ip_network, ("169.254.0.0/16", "100.100.100.200/32", "fd00:ec2::/32", "fe80::/10")))
@@ -23,7 +26,7 @@ def unwrap(address: Address) -> Address:
     inner = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
     if inner:
         return inner
-    if any(address in net for net in _NAT64) or 1 < int(address) < 2**32:
+    if address in _NAT64 or 1 < int(address) < 2**32:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address
 

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from scalemesh.egress.addresses import Address, Network, unwrap
+from scalemesh.egress.addresses import Address, Network, is_metadata, unwrap, within
 from scalemesh.errors import BadSettings
 
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?")
@@ -19,19 +19,18 @@ class Entry:
     network: Network | None
     port: int | None
 
-    def matches(self, host: str, port: int | None) -> bool:
-        """Whether this is about `host` (a name or an address) at `port`; None asks whether any port would do."""
-        return self._is(host) and (self.port is None or port is None or self.port == port)
+    def opens(self, host: str, port: int | None, address: Address) -> bool:
+        """Whether `host`, which is or resolves to `address`, may be used; port None asks if it may at any.
 
-    def _is(self, host: str) -> bool:
-        if self.host is not None:
-            return host == self.host or (self.host == "localhost" and host in _LOCALHOST)
-        address = literal(host)
-        return address is not None and self.covers(address)
-
-    def covers(self, address: Address) -> bool:
-        inner = unwrap(address)
-        return self.network is not None and inner.version == self.network.version and inner in self.network
+        A name opens no metadata address and, without a port, no loopback one: who runs its DNS is somebody else.
+        """
+        if self.port is not None and port not in {self.port, None}:
+            return False
+        if self.network is not None:
+            return within(unwrap(address), (self.network,))
+        if is_metadata(address) or (self.port is None and unwrap(address).is_loopback):
+            return False
+        return host == self.host or (self.host == "localhost" and host in _LOCALHOST)
 
 
 def parse(text: str) -> Entry:

@@ -120,7 +120,7 @@ class Guard:
         return f"{text} is {kind} address; SCALEMESH_BUILD_EGRESS_ALLOW can allow it"
 
     def _listed(self, host: str, port: int | None, address: Address) -> bool:
-        return any(e.matches(host, port) or (e.network and e.matches(str(address), port)) for e in self._entries)
+        return any(e.opens(host, port, address) for e in self._entries)
 
     def _is_registry(self, host: str, port: int | None, address: Address) -> bool:
         return host in self._registries and port in {443, None} and not unwrap(address).is_loopback

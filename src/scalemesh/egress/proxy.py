@@ -4,15 +4,17 @@ import asyncio
 import json
 import os
 import socket
+import struct
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Self
 
 from scalemesh.egress import channel
 from scalemesh.egress.guard import EgressDenied, Guard
 from scalemesh.errors import ScaleMeshError
 
-MAX_CONNECTIONS = 1024
+MAX_CONNECTIONS = 400  # two descriptors each, and 1024 is the usual limit; more are refused
 CONNECT_TIMEOUT_S = 15.0
+_RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # "connection reset" rather than an empty answer
 _CHUNK = 256 * 1024
 
 
@@ -69,8 +71,9 @@ class Proxy:
         try:
             if message["op"] == "resolve":
                 await self._resolve(message)
-            else:
-                await self._connect(message["name"], message["port"], fds.pop())
+            elif fds:
+                with socket.socket(fileno=fds.pop()) as client:
+                    await self._connect(message["name"], message["port"], client)
         finally:
             _close(fds)
 
@@ -80,8 +83,7 @@ class Proxy:
         async with self._answering:
             await asyncio.get_running_loop().sock_sendall(self._sock, answer)
 
-    async def _connect(self, name: str, port: int, fd: int) -> None:
-        client = socket.socket(fileno=fd)
+    async def _connect(self, name: str, port: int, client: socket.socket) -> None:
         client.setblocking(False)
         try:
             upstream = await self._dial(await self._check(name, port), port)
@@ -89,7 +91,7 @@ class Proxy:
             self._tell(f"egress: {name}:{port} does not answer ({error.strerror or error})")
             upstream = None
         if upstream is None:
-            _reset(client)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
             return
         await relay(client, upstream)
 
@@ -154,12 +156,6 @@ async def _copy(source: socket.socket, target: socket.socket) -> None:
     while data := await loop.sock_recv(source, _CHUNK):
         await loop.sock_sendall(target, data)
     target.shutdown(socket.SHUT_WR)
-
-
-def _reset(client: socket.socket) -> None:
-    linger: Any = b"\1\0\0\0\0\0\0\0"  # close() sends RST: "refused" rather than an empty answer
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    client.close()
 
 
 def _close(fds: list[int]) -> None:

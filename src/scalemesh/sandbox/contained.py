@@ -5,13 +5,13 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scalemesh.core.build import Limits
 from scalemesh.egress import channel
 from scalemesh.egress.proxy import Proxy
-from scalemesh.errors import InfrastructureFault
+from scalemesh.errors import BuildFailed, InfrastructureFault
 from scalemesh.sandbox import bubblewrap, etc, seccomp
 from scalemesh.sandbox.step import Mount, StepCommand
 
@@ -75,35 +75,34 @@ class ContainedRunner:
         )
 
     async def start(self, step: StepCommand, stdout: int, stderr: int) -> None:
-        guard = step.egress
         proxy, control = self._proxy, self._control
         if proxy is None or control is None:
             raise InfrastructureFault("The sandbox is closed.", code="sandbox_died")
-        proxy.guard = guard
-        request = channel.memfd("step", json.dumps(self._request(step)).encode())
+        request = channel.memfd("step", self._request(step))
+        proxy.guard = step.egress
         try:
-            message = {
-                "command": "run",
-                "ports": guard.ports if guard else (),
-                "networks": guard.networks if guard else (),
-            }
-            channel.send(control, message, (request, stdout, stderr))
+            channel.send(control, {"command": "run"}, (request, stdout, stderr))
         except OSError as error:
             raise InfrastructureFault(f"The sandbox is gone: {error}", code="sandbox_died") from error
         finally:
             os.close(request)
 
-    def _request(self, step: StepCommand) -> dict[str, object]:
+    def _request(self, step: StepCommand) -> bytes:
         mounts = [Mount(self._etc, "/etc"), *step.mounts]
         mounts += [Mount(path, str(path)) for path in etc.public_paths()]
-        network = step.egress is not None
-        return {
+        guard = step.egress
+        options = bubblewrap.options(mounts=mounts, env=step.env, cwd=step.cwd, network=guard is not None)
+        _check([*options, *step.argv])
+        request = {
             "bwrap": self._bwrap,
-            "options": bubblewrap.options(mounts=mounts, env=step.env, cwd=step.cwd, network=network),
+            "ports": guard.ports if guard else (),
+            "networks": guard.networks if guard else (),
+            "options": options,
             "seccomp": (seccomp.program() or b"").hex(),
             "argv": list(step.argv),
             "rlimits": {"RLIMIT_NOFILE": self._limits.open_files, "RLIMIT_NPROC": self._limits.processes},
         }
+        return json.dumps(request).encode()
 
     def kill(self) -> None:
         if self._control is not None and (self._last_resort is None or self._last_resort.cancelled()):
@@ -166,5 +165,20 @@ class ContainedRunner:
         except TimeoutError as error:
             raise InfrastructureFault("The sandbox does not answer.", code="no_sandbox") from error
 
-    def path(self, target: str, source: str) -> str:  # noqa: ARG002 - the port's shape
+    def path(self, target: str, source: str) -> str:
         return target
+
+
+def _check(words: Sequence[str]) -> None:
+    """Bubblewrap splits its options at NUL: one in a value would make options of its own of what follows."""
+    for word in words:
+        try:
+            bad = b"\0" in os.fsencode(word)
+        except UnicodeEncodeError:
+            bad = True
+        if bad:
+            raise BuildFailed(
+                "A variable or a command holds a NUL byte or is not valid Unicode.",
+                code="invalid_environment",
+                hint="Correct the project's variables and commands.",
+            )

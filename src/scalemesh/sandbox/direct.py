@@ -55,5 +55,5 @@ class DirectRunner:
             self.kill()
             await self._process.wait()
 
-    def path(self, target: str, source: str) -> str:  # noqa: ARG002 - the port's shape
+    def path(self, target: str, source: str) -> str:
         return source

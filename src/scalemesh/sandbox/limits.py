@@ -54,7 +54,7 @@ class Cgroup:
         """Every process in it; empty when it is gone."""
         found: set[int] = set()
         for path in self.procs_paths:
-            with contextlib.suppress(FileNotFoundError, OSError):
+            with contextlib.suppress(OSError):  # it is gone
                 found.update(map(int, path.read_text().split()))
         return found
 
@@ -143,13 +143,17 @@ def _oom_kills(path: Path) -> int:
 def _own(root: Path) -> dict[str, Path]:
     """Controller → the directory of the group that this process is in; "" for version 2."""
     found: dict[str, Path] = {}
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+    for line in _own_groups().splitlines():
         _, controllers, path = line.split(":", 2)
         for name in controllers.split(","):
             base = root / controllers if controllers else _v2_root(root)
             if base:
                 found[name] = base / path.lstrip("/")
     return found
+
+
+def _own_groups() -> str:
+    return Path("/proc/self/cgroup").read_text()
 
 
 def _v2_root(root: Path) -> Path | None:

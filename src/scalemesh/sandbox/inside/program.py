@@ -1,5 +1,6 @@
 """The main of the program inside: namespaces, forwarder, then one step after the other."""
 
+import json
 import signal
 import socket
 import sys
@@ -51,12 +52,14 @@ class Program:
         if message["command"] == "kill":
             self._steps.kill()
         else:
-            self._start(message, fds)
+            self._start(fds)
 
-    def _start(self, message: channel.Message, fds: list[int]) -> None:
-        self._forwarder.listen(message["ports"], message["networks"])
+    def _start(self, fds: list[int]) -> None:
+        request, stdout, stderr = fds
+        spec = json.loads(channel.read_all(request))
+        self._forwarder.listen(spec["ports"], spec["networks"])
         try:
-            self._steps.start(*fds)
+            self._steps.start(spec, stdout, stderr)
         except OSError as error:
             channel.send(self._control, {"event": "exited", "code": 1, "ran": False, "detail": str(error)})
 

@@ -1,6 +1,5 @@
 """Starting, killing and reaping one step at a time."""
 
-import json
 import os
 import resource
 import signal
@@ -18,15 +17,14 @@ class Steps:
         self._child: subprocess.Popen[bytes] | None = None
         self._status_fd = -1
 
-    def start(self, request: int, stdout: int, stderr: int) -> None:
-        """Run bubblewrap as the request (a memfd, JSON) says; takes the descriptors over, whatever happens."""
+    def start(self, spec: dict[str, Any], stdout: int, stderr: int) -> None:
+        """Run bubblewrap as `spec` says; takes the descriptors over, whatever happens."""
         inherited: list[int] = []
         try:
-            spec: dict[str, Any] = json.loads(channel.read_all(request))
             self._status_fd, status = os.pipe()
             inherited.append(status)
             argv = [spec["bwrap"], "--json-status-fd", str(status)]
-            argv += _with_file("--args", "".join(o + "\0" for o in spec["options"]).encode(), inherited)
+            argv += _with_file("--args", b"".join(os.fsencode(o) + b"\0" for o in spec["options"]), inherited)
             argv += _with_file("--seccomp", bytes.fromhex(spec["seccomp"]), inherited)
             self._child = subprocess.Popen(
                 [*argv, "--", *spec["argv"]],

@@ -1,0 +1,49 @@
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from scalemesh.sandbox import watch
+
+KB = 1024
+
+
+def test_usage_counts_blocks_empty_files_and_each_hard_link_once(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "big").write_bytes(bytes(64 * KB))
+    os.link(tmp_path / "deep" / "big", tmp_path / "again")
+    (tmp_path / "empty").touch()
+    assert watch.usage_bytes(tmp_path) == 64 * KB + 2 * watch.INODE_BYTES
+
+
+def test_usage_does_not_follow_links(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/usr")
+    assert watch.usage_bytes(tmp_path) == watch.INODE_BYTES
+
+
+def test_a_watch_notices_what_is_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_AT_LEAST_EVERY_S", -1.0)  # count every time
+    disk = watch.DiskWatch(tmp_path, 100 * KB)
+    (tmp_path / "a").write_bytes(bytes(64 * KB))
+    assert not disk.exceeded()
+    (tmp_path / "b").write_bytes(bytes(64 * KB))
+    assert disk.exceeded()
+
+
+def test_a_full_disk_ends_a_build_before_it_ends_the_platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = watch.DiskWatch(tmp_path, 100 * KB)
+    assert not disk.exceeded()
+    monkeypatch.setattr(watch, "RESERVE_BYTES", 1 << 60)
+    assert disk.exceeded()
+
+
+def test_descendants_are_found_through_the_generations() -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        grandchild = int(process.stdout.readline())
+        assert grandchild in watch.descendants(os.getpid())
+        assert grandchild in watch.descendants(process.pid)
+        assert process.pid not in watch.descendants(process.pid)
+        assert watch.memory_bytes(os.getpid()) > 0
+        os.kill(grandchild, 9)
