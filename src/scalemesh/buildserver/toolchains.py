@@ -1,6 +1,6 @@
 """Toolchains for a build: asked for at the platform's store, which installs them; no build can write there.
 
-One JSON line each way over a unix socket in the store's folder: `{"name", "version"}` → `{"path", "version"}` or
+One JSON line each way over a unix socket that no step can see: `{"name", "version"}` → `{"path", "version"}` or
 `{"code", "message"}`. `path` is null where the machine's own program in /usr does.
 """
 
@@ -14,7 +14,7 @@ from typing import Protocol
 from scalemesh.core.build import Plan
 from scalemesh.errors import BuildFailed, InfrastructureFault
 
-SOCKET = "broker.sock"
+SOCKET = "toolchains.sock"
 TIMEOUT_S = 300.0
 _RETRY_S = 0.5
 _MANAGERS = frozenset({"pnpm", "yarn", "bun"})
@@ -37,8 +37,8 @@ class Toolchains(Protocol):
 class BrokeredToolchains:
     """Over the socket; waits for a platform that is being restarted."""
 
-    def __init__(self, store: Path) -> None:
-        self._store = store
+    def __init__(self, broker: Path) -> None:
+        self._broker = broker
 
     async def ensure(self, name: str, version: str | None) -> Toolchain:
         try:
@@ -61,7 +61,7 @@ class BrokeredToolchains:
 
     async def _once(self, question: bytes) -> dict[str, str]:
         # By descriptor: the path of a data folder may be longer than a socket's address can be.
-        folder = os.open(self._store, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = os.open(self._broker, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             reader, writer = await asyncio.open_unix_connection(f"/proc/self/fd/{folder}/{SOCKET}")
         finally:
@@ -81,6 +81,7 @@ def needed(plan: Plan) -> dict[str, str | None]:
         name, _, version = entry.partition("@")
         wanted[name] = version or None
     if plan.node_version:
+        # Nobody asked for the default: then the machine's own Node is as good.
         wanted["node"] = None if plan.sources.get("node_version") == "default" else plan.node_version
     if plan.package_manager in _MANAGERS:
         wanted[plan.package_manager] = plan.package_manager_version

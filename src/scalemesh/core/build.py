@@ -114,12 +114,16 @@ class Claim(Document, frozen=True):
 
 
 class AgentOptions(Document, frozen=True):
-    """How a backend starts an agent. `directory` is the build's own and holds `token`, which the agent removes."""
+    """How a backend starts an agent. `directory` is the build's own and holds `token`, which the agent removes.
+
+    `toolchains` is the store that steps see read-only at /opt, `broker` the folder of the socket to ask for more.
+    """
 
     url: str
     attempt: str
     directory: str
     toolchains: str
+    broker: str
     sandbox: Literal["bubblewrap", "none"]
     limits: Limits
 

@@ -30,12 +30,11 @@ async def _run(options: AgentOptions, token: str) -> int:
     def on_notice(line: str) -> None:
         notice(line)
 
-    store = Path(options.toolchains)
     session = Session(
         Path(options.directory),
         limits=options.limits,
         mode=options.sandbox,
-        mounts=[Mount(store, "/opt")],
+        mounts=[Mount(Path(options.toolchains), "/opt")],
         on_notice=on_notice,
     )
     opening = asyncio.create_task(session.__aenter__())
@@ -46,7 +45,7 @@ async def _run(options: AgentOptions, token: str) -> int:
         from scalemesh.buildserver.toolchains import BrokeredToolchains
 
         async with HttpControl(options.url, options.attempt, token) as control:
-            agent = Agent(control, BrokeredToolchains(store))
+            agent = Agent(control, BrokeredToolchains(Path(options.broker)))
             notice = agent.notice
             running = asyncio.create_task(agent.run(await agent.claim(), opening))
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)

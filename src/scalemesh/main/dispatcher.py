@@ -11,6 +11,8 @@ from pathlib import Path
 from scalemesh.core.ids import new_id
 from scalemesh.dispatch.backends.local import LocalBackend, LocalSettings
 from scalemesh.dispatch.dispatcher import Dispatcher, DispatchSettings
+from scalemesh.dispatch.toolchains.broker import Broker
+from scalemesh.dispatch.toolchains.store import Store
 from scalemesh.errors import BadSettings
 from scalemesh.main.platform import Platform, environ_of_programs, open_platform, repositories, uids
 from scalemesh.main.process import until_signal
@@ -27,11 +29,12 @@ async def serve(settings: Settings) -> None:
 async def dispatching(platform: Platform) -> AsyncIterator[asyncio.Task[None]]:
     """The dispatcher as a running task; leaving stops its builds and puts them back into the queue."""
     settings = platform.settings
-    async with _backend(settings) as backend:
+    store, build = Store(settings.data_dir / "toolchains"), settings.build
+    async with _backend(settings) as backend, Broker(store, settings.data_dir / "broker", uids(settings)):
         own = DispatchSettings(
             name=_name(settings.data_dir),
-            concurrency=settings.build.concurrency or max(2, os.cpu_count() or 2),
-            team_concurrency=settings.build.team_concurrency,
+            concurrency=build.concurrency or max(2, os.cpu_count() or 2),
+            team_concurrency=build.team_concurrency,
         )
         dispatcher = Dispatcher(platform.deployments.queue, backend, platform.wakeup, own)
         running = asyncio.create_task(dispatcher.run(), name="dispatcher")
@@ -53,6 +56,7 @@ def _backend(settings: Settings) -> LocalBackend:
         LocalSettings(
             builds=settings.data_dir / "builds",
             toolchains=settings.data_dir / "toolchains",
+            broker=settings.data_dir / "broker",
             api_url=settings.internal_url,
             sandbox="none" if settings.build.sandbox == "none" else "bubblewrap",
             uids=uids(settings),

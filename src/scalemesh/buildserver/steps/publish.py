@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import posixpath
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -15,6 +16,7 @@ from scalemesh.buildserver.shipper import Shipper
 from scalemesh.buildserver.tree import Tree
 from scalemesh.core.build import BlobRef, Limits, Plan
 from scalemesh.errors import BuildFailed
+from scalemesh.frameworks import output_choices
 
 if TYPE_CHECKING:  # loaded late: see control.base
     from scalemesh.artifacts.pack import Packed, PackedBlob
@@ -51,17 +53,22 @@ def _pack(workspace: Path, spool: Path, plan: Plan, limits: Limits) -> "Packed":
     from scalemesh.artifacts.pack import pack
 
     spool.mkdir()
-    relative = os.path.normpath(f"{plan.root_directory.strip('/') or '.'}/{plan.output_directory}")
-    try:
-        root = beneath.open_folder(workspace, relative)
-    except BuildFailed as error:
-        if error.code != "output_missing":
-            raise
-        raise _missing(workspace, plan) from error
+    root = _open(workspace, plan)
     try:
         return pack(root, spool, limits=limits, immutable=plan.immutable)
     finally:
         os.close(root)
+
+
+def _open(workspace: Path, plan: Plan) -> int:
+    """The output folder; where detection could only guess, the first of its guesses that is there."""
+    for choice in output_choices(plan):
+        try:
+            return beneath.open_folder(workspace, posixpath.normpath(posixpath.join(plan.root_directory, choice)))
+        except BuildFailed as error:
+            if error.code != "output_missing":
+                raise
+    raise _missing(workspace, plan)
 
 
 def _missing(workspace: Path, plan: Plan) -> BuildFailed:

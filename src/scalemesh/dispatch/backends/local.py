@@ -33,6 +33,7 @@ class LocalSettings:
 
     builds: Path
     toolchains: Path
+    broker: Path
     api_url: str
     sandbox: Literal["bubblewrap", "none"]
     uids: range
@@ -45,11 +46,14 @@ class LocalBackend(Backend):
 
     def __init__(self, settings: LocalSettings) -> None:
         self._settings = settings
-        self._launcher = Launcher((settings.toolchains, *settings.readable))
+        self._launcher = Launcher((settings.toolchains, settings.broker, *settings.readable))
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     async def __aenter__(self) -> Self:
-        self._settings.builds.mkdir(mode=0o711, parents=True, exist_ok=True)
+        settings = self._settings
+        settings.builds.mkdir(mode=0o711, parents=True, exist_ok=True)
+        for folder in (settings.toolchains, settings.broker, *settings.readable):
+            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         return self
 
     async def launch(self, launch: Launch) -> Handle:
@@ -99,6 +103,7 @@ class LocalBackend(Backend):
             attempt=launch.attempt,
             directory=str(folder),
             toolchains=str(self._settings.toolchains),
+            broker=str(self._settings.broker),
             sandbox=self._settings.sandbox,
             limits=launch.limits,
         )

@@ -1,0 +1,63 @@
+"""Toolchains from the npm registry: one tarball each, its sha512 checked, unpacked without running a script of it."""
+
+import base64
+import hashlib
+import os
+import re
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from scalemesh.dispatch.toolchains.wheels import link
+from scalemesh.errors import InfrastructureFault
+
+TIMEOUT_S = 60.0
+MAX_BYTES = 512 * 1024**2
+_RELEASE = re.compile(r"\d+\.\d+\.\d+")
+_ABBREVIATED = {"Accept": "application/vnd.npm.install-v1+json"}
+
+
+def fetch(name: str, programs: Mapping[str, str], version: str, scratch: Path) -> tuple[Path, str] | None:
+    """The package with `bin/` linked to `programs`, and its version; None where there is no such one."""
+    registry = (os.environ.get("NPM_CONFIG_REGISTRY") or "https://registry.npmjs.org").rstrip("/")
+    try:
+        with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True, headers=_ABBREVIATED) as http:
+            answer = http.get(f"{registry}/{name}").raise_for_status()
+            found = _newest(answer.json()["versions"], version)
+            if found is None:
+                return None
+            tarball = _download(http, found["dist"]["tarball"], scratch / "package.tgz")
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        raise InfrastructureFault(f"npm's {name} cannot be had: {error!r}", code="toolchain_unavailable") from error
+    _check(tarball, found["dist"].get("integrity", ""), name)
+    with tarfile.open(tarball) as archive:
+        archive.extractall(scratch / "tree", filter="data")
+    tarball.unlink()
+    tree = next((scratch / "tree").iterdir())  # `package/`, by convention only
+    link(tree, programs)
+    return tree, found["version"]
+
+
+def _newest(versions: dict[str, dict[str, Any]], wanted: str) -> dict[str, Any] | None:
+    fitting = [v for v in versions if _RELEASE.fullmatch(v) and f"{v}.".startswith(f"{wanted}.")]
+    return versions[max(fitting, key=lambda v: tuple(map(int, v.split("."))))] if fitting else None
+
+
+def _download(http: httpx.Client, url: str, path: Path) -> Path:
+    size = 0
+    with http.stream("GET", url) as response, path.open("wb") as file:
+        for chunk in response.raise_for_status().iter_bytes():
+            size += file.write(chunk)
+            if size > MAX_BYTES:
+                raise ValueError(f"more than {MAX_BYTES} bytes")
+    return path
+
+
+def _check(path: Path, integrity: str, name: str) -> None:
+    with path.open("rb") as file:
+        digest = "sha512-" + base64.b64encode(hashlib.file_digest(file, "sha512").digest()).decode()
+    if digest not in integrity.split():
+        raise InfrastructureFault(f"npm's {name} is not what the registry says it is.", code="toolchain_unavailable")
