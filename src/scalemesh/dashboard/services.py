@@ -1,15 +1,12 @@
 """What the pages need: given by the composition root, as to the API."""
 
-from __future__ import annotations
+from typing import Protocol
 
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from scalemesh.accounts import Accounts
-    from scalemesh.deployments import Deployments
-    from scalemesh.logs import LogService
-    from scalemesh.projects import Projects
-    from scalemesh.sources import Sources
+from scalemesh.accounts import Accounts
+from scalemesh.deployments import Deployments
+from scalemesh.logs import LogService
+from scalemesh.projects import Projects
+from scalemesh.sources import Sources
 
 
 class Services(Protocol):

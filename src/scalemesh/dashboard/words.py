@@ -36,6 +36,11 @@ def took(milliseconds: int) -> str:
     return f"{hours}h {minutes}m" if hours else f"{minutes}m {seconds}s"
 
 
+def running(time: str) -> str:
+    """How long ago something began that still goes on."""
+    return took((now_ms() - ms(time)) // 1000 * 1000)
+
+
 def host(url: str) -> str:
     """An address without its scheme and trailing slash."""
     return re.sub(r"^[a-z]+://", "", url).rstrip("/")
@@ -66,6 +71,7 @@ FILTERS = {
     "ago": ago,
     "ms": ms,
     "took": took,
+    "running": running,
     "host": host,
     "repository": repository,
     "web_url": web_url,

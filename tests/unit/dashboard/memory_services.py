@@ -237,15 +237,16 @@ class MemorySources:
     def __init__(self) -> None:
         self.refuse: Exception | None = None
 
-    async def peek(self, url: str, ref: str | None, root_directory: str, credentials: Any) -> "MemoryPeek":
+    async def peek(self, url: str, ref: str | None, settings: Any) -> "MemoryPeek":
         if self.refuse:
             raise self.refuse
         return MemoryPeek()
 
 
 class MemoryPeek:
+    ref = "main"
+    problem = None
     commit = "3f9c2ab41d" * 4
-    default_branch = "main"
     message = "Show prices with tax\n\nAnd a long story."
     plan = Plan(
         framework="vite",
@@ -285,11 +286,11 @@ class MemoryServices:
 
     def fill(self) -> None:
         """A team at work: every state is there."""
-        latest = {"id": "dpl_01jdy7", "target": "production", "created_at": at(40)}
+        latest = {"id": "dpl_01jdy7q8v3k5w7x9z2b4c6d8f0", "target": "production", "created_at": at(40)}
         self.projects.all = [
             project(
                 "shop",
-                production_deployment="dpl_01jdy5",
+                production_deployment="dpl_01jdy5q8v3k5w7x9z2b4c6d8f0",
                 latest=LatestDeployment(state="building", **latest),
                 deploy_key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKq1fakefakefakefakefakefakefakefakefake scalemesh-shop",
             ),
@@ -301,7 +302,7 @@ class MemoryServices:
         message = "Let the build fail on type errors, and a subject that goes on for far longer than it should have"
         self.deployments.all = [
             deployment(
-                "dpl_01jdy7",
+                "dpl_01jdy7q8v3k5w7x9z2b4c6d8f0",
                 "building",
                 40,
                 steps=[
@@ -312,7 +313,7 @@ class MemoryServices:
                 ],
             ),
             deployment(
-                "dpl_01jdy8",
+                "dpl_01jdy8q8v3k5w7x9z2b4c6d8f0",
                 "queued",
                 12,
                 commit=CommitView(
@@ -324,7 +325,7 @@ class MemoryServices:
                 target="preview",
             ),
             deployment(
-                "dpl_01jdy6",
+                "dpl_01jdy6q8v3k5w7x9z2b4c6d8f0",
                 "error",
                 900,
                 error=ErrorView(code="build_failed", message="`npm run build` ended with exit code 2."),
@@ -336,9 +337,9 @@ class MemoryServices:
                     step("build", 870, 3, 2),
                 ],
             ),
-            deployment("dpl_01jdy5", "ready", 4000, aliases=["http://shop.localhost:8080"], **ok),
-            deployment("dpl_01jdy4", "ready", 90_000, target="preview", source="upload", commit=None, **ok),
-            deployment("dpl_01jdy3", "canceled", 200_000, error=ErrorView(code="canceled", message="Canceled.")),
+            deployment("dpl_01jdy5q8v3k5w7x9z2b4c6d8f0", "ready", 4000, aliases=["http://shop.localhost:8080"], **ok),
+            deployment("dpl_01jdy4q8v3k5w7x9z2b4c6d8f0", "ready", 90_000, target="preview", source="upload", commit=None, **ok),
+            deployment("dpl_01jdy3q8v3k5w7x9z2b4c6d8f0", "canceled", 200_000, error=ErrorView(code="canceled", message="Canceled.")),
         ]
         self.projects.variables = [
             EnvView(

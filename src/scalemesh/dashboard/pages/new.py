@@ -1,23 +1,17 @@
 """A new project: address → what was found → one click on Deploy."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from fastapi import Response
 
 from scalemesh.accounts import authorize, system_actor
-from scalemesh.core.build import BuildSettings, Credentials
+from scalemesh.core.build import BuildSettings, Plan
 from scalemesh.dashboard import dotenv, words
 from scalemesh.dashboard.forms import Form, Values
 from scalemesh.dashboard.services import Services
 from scalemesh.dashboard.visit import MemberVisit
 from scalemesh.deployments import DeploymentView, NewDeployment
 from scalemesh.errors import BuildFailed, Conflict, InvalidInput, ScaleMeshError, TooLarge, Unavailable
-from scalemesh.projects import NewProject, ProjectView
-
-if TYPE_CHECKING:
-    from scalemesh.sources import Peek
+from scalemesh.projects import NewProject, ProjectView, parse
+from scalemesh.sources import Peek
 
 _DETECTED = ("install_command", "build_command", "output_directory")
 _WRONG_INPUT = (InvalidInput, BuildFailed, Conflict, TooLarge, Unavailable)
@@ -38,9 +32,9 @@ class NewPages:
         authorize(visit.actor, "project:write")
         form = visit.form
         try:
-            found = await self._sources.peek(
-                form.text("git_url"), form.optional("branch"), form.text("root_directory"), Credentials()
-            )
+            ref = parse.ref(form.text("branch"), "branch") if form.text("branch") else None
+            root = parse.directory(form.text("root_directory"), "root_directory")
+            found = await self._sources.peek(form.text("git_url"), ref, BuildSettings(root_directory=root))
         except _WRONG_INPUT as error:
             return _start_again(visit, error)
         return visit.page("new-settings.html", error=None, values=_found(form, found))
@@ -91,15 +85,17 @@ def _start_again(visit: MemberVisit, error: ScaleMeshError) -> Response:
 
 def _found(form: Form, found: Peek) -> dict[str, str]:
     """The fields of the second page. What was detected travels along, so that only changes become settings."""
-    detected = {name: getattr(found.plan, name) or "" for name in _DETECTED}
+    plan = found.plan or Plan(framework_name="Not recognised", output_directory="")
+    detected = {name: getattr(plan, name) or "" for name in _DETECTED}
     return {
         "git_url": form.text("git_url"),
         "name": form.text("name") or words.project_name(form.text("git_url")),
-        "branch": form.text("branch") or found.default_branch or "",
+        "branch": form.text("branch") or found.ref or "",
         "root_directory": form.text("root_directory"),
-        "framework_name": found.plan.framework_name,
+        "framework_name": plan.framework_name,
         "commit": found.commit,
         "message": words.first_line(found.message),
+        "problem": found.problem or "",
         "env": form["env"],
         **detected,
         **{f"detected_{name}": value for name, value in detected.items()},
@@ -108,7 +104,7 @@ def _found(form: Form, found: Peek) -> dict[str, str]:
 
 def _typed(form: Form) -> dict[str, str]:
     """The second page again, as it was sent."""
-    names = ("git_url", "name", "branch", "root_directory", "framework_name", "commit", "message", "env")
+    names = ("git_url", "name", "branch", "root_directory", "framework_name", "commit", "message", "problem", "env")
     detected = [f"detected_{name}" for name in _DETECTED]
     return {name: form[name] for name in (*names, *_DETECTED, *detected)}
 

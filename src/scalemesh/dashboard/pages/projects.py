@@ -24,9 +24,10 @@ class ProjectPages:
 
     async def deploy(self, visit: MemberVisit) -> Response:
         form = visit.form
-        target = "preview" if form["target"] == "preview" else "production"
         try:
-            new = NewDeployment(ref=form.optional("ref"), target=target)
+            new = NewDeployment(
+                ref=form.optional("ref"), target="preview" if form["target"] == "preview" else "production"
+            )
             made = await self._deployments.create(visit.actor, visit.part("project"), new)
         except (InvalidInput, Conflict, Unavailable, BuildFailed) as error:
             return await self._show(visit, error)

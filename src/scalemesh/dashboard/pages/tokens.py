@@ -23,9 +23,11 @@ class TokenPages:
         try:
             if not (days.isdecimal() or days == ""):
                 raise InvalidInput("Days are a number.", field="days")
-            scope = "read" if form["scope"] == "read" else "full"
             _, secret = await self._accounts.create_token(
-                visit.actor, form.text("name"), scope, int(days) if days else None
+                visit.actor,
+                form.text("name"),
+                "read" if form["scope"] == "read" else "full",
+                int(days) if days else None,
             )
         except InvalidInput as error:
             return await self._show(visit, error=error)

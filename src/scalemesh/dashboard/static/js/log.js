@@ -53,6 +53,7 @@ class Rows {
   }
 
   #begin() {
+    if (this.chunk?.children.length >= CHUNK_LINES) this.chunk.classList.add("is-full");
     this.chunk = make("div", "log-chunk");
     this.box.append(this.chunk);
     if (this.box.querySelectorAll(".log-chunk").length > MAX_CHUNKS) this.#drop();
@@ -103,7 +104,7 @@ class Follow {
   }
 }
 
-const STATUS = { live: "Live", waiting: "Connecting…", lost: "Connection lost, trying again…" };
+const STATUS = { live: "Live", waiting: "Connecting…", lost: "Connection lost, trying again…", refused: "Sign in again" };
 
 export function openLog(root, refresh) {
   const box = root.querySelector("[data-log-lines]");

@@ -1,11 +1,13 @@
 // The log of one deployment, from `after` on: every line once and in order, across lost connections.
 const MIN_PAUSE_MS = 250;
 const MAX_PAUSE_MS = 5000;
-const SILENCE_MS = 60_000;
+const SILENCE_MS = 40_000; // the server says something every 15 s
 const POLL_MS = 1500;
 const TRIES_BEFORE_POLLING = 4; // a proxy that lets no WebSocket through
 
-// handlers: line(line), end(state), status("live" | "waiting" | "lost")
+const NOT_ALLOWED = 4403;
+
+// handlers: line(line), end(state), status("live" | "waiting" | "lost" | "refused")
 export function follow(deployment, after, handlers) {
   const base = `/v1/deployments/${encodeURIComponent(deployment)}`;
   let last = after;
@@ -53,7 +55,11 @@ export function follow(deployment, after, handlers) {
       if (message.type === "line" && !take(message)) own.close();
       if (message.type === "end") end(message.state);
     };
-    own.onclose = () => own === socket && !ended && retry();
+    own.onclose = (event) => {
+      if (own !== socket || ended) return;
+      if (event.code === NOT_ALLOWED) handlers.status("refused");
+      else retry();
+    };
   }
 
   function retry() {
