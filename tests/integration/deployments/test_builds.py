@@ -1,6 +1,7 @@
 """What an agent may do with its attempt: claim, log, report, upload, publish."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -245,7 +246,7 @@ class TestPublish:
             await kit.deployments.builds.accept_manifest(agent.build, manifest({"/index.html": b"theirs"}))
 
     async def test_wrong_hash_is_refused(self, kit: Kit, agent: Agent) -> None:
-        async def lies():  # type: ignore[no-untyped-def]
+        async def lies() -> AsyncIterator[bytes]:
             yield bytes(32) + (4).to_bytes(8, "big") + b"lies"
 
         with pytest.raises(InvalidInput):
