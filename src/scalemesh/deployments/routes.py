@@ -111,7 +111,8 @@ def _hosts() -> Select[Host, Deployment]:
 
 
 async def _version(session: AsyncSession) -> int:
-    return await session.scalar(select(Counter.value).where(Counter.name == "route_version")) or 0
+    """The empty table is version 1, so that an edge can tell it from never having asked."""
+    return await session.scalar(select(Counter.value).where(Counter.name == "route_version")) or 1
 
 
 async def _cut(session: AsyncSession, after: int, limit: int) -> int:

@@ -18,6 +18,6 @@ class Banner:
             rows.append(("Start here", f"{self.setup_link}  (one-time link: makes the first administrator)"))
         if self.live_site:
             rows.append(("Live site", self.live_site))
-        rows.append(("Your own", "scalemesh login && scalemesh deploy https://github.com/you/your-app"))
+        rows.append(("Your own", f"scalemesh login {self.url} && scalemesh deploy https://github.com/you/your-app"))
         listed = "\n".join(f"  {name:<12}{value}" for name, value in rows)
         return f"\nScale Mesh is running.\n\n{listed}\n\nCtrl-C stops it; {self.data_dir} keeps everything.\n\n"

@@ -52,10 +52,12 @@ def _backend(settings: Settings) -> LocalBackend:
         raise BadSettings(
             f"SCALEMESH_BUILDER={settings.builder!r}: unknown.", hint="Known: local.", field="SCALEMESH_BUILDER"
         )
+    toolchains = settings.data_dir / "toolchains"
+    toolchains.mkdir(exist_ok=True)
     return LocalBackend(
         LocalSettings(
             builds=settings.data_dir / "builds",
-            toolchains=settings.data_dir / "toolchains",
+            toolchains=toolchains,
             broker=settings.data_dir / "broker",
             api_url=settings.internal_url,
             sandbox="none" if settings.build.sandbox == "none" else "bubblewrap",

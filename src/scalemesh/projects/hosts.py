@@ -15,7 +15,7 @@ from scalemesh.errors import Conflict
 MAX_LABEL = 63
 _NAME_IN_LABEL = 50  # 50 + dash + 12 = MAX_LABEL
 _BUMP = text(
-    "INSERT INTO counters (name, value) VALUES ('route_version', 1) "
+    "INSERT INTO counters (name, value) VALUES ('route_version', 2) "
     "ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value"
 )
 
