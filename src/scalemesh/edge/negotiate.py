@@ -1,27 +1,18 @@
 """Accept-Encoding (RFC 9110 §12.5.3) as an order of preference."""
 
-import functools
-
 ENCODINGS = ("br", "zstd", "gzip")
 IDENTITY = "identity"
 _ALIASES = {"x-gzip": "gzip"}
 
 
-class Preference:
-    """Codings by falling weight; within one group the client does not care. One object per value: few values exist, and
-    comparing by identity makes it a cheap key."""
-
-    __slots__ = ("groups",)
-
-    def __init__(self, groups: tuple[tuple[str, ...], ...]) -> None:
-        self.groups = groups
+Preference = tuple[tuple[str, ...], ...]
+"""Codings by falling weight; within one group the client does not care."""
 
 
-@functools.lru_cache(maxsize=1024)
 def preference(accept: bytes | None) -> Preference:
     """What the client takes, best first; identity last unless it has a weight of its own. Nonsense counts as absent."""
     if accept is None:
-        return _interned(((IDENTITY,),))
+        return ((IDENTITY,),)
     weights = _weights(accept.decode("latin-1").lower())
     star = weights.pop("*", None)
     if star is not None:
@@ -33,12 +24,7 @@ def preference(accept: bytes | None) -> Preference:
     if identity > 0 or not known:
         known[IDENTITY] = identity
     levels = sorted(set(known.values()), reverse=True)
-    return _interned(tuple(tuple(sorted(c for c, weight in known.items() if weight == level)) for level in levels))
-
-
-@functools.cache
-def _interned(groups: tuple[tuple[str, ...], ...]) -> Preference:
-    return Preference(groups)
+    return tuple(tuple(sorted(c for c, weight in known.items() if weight == level)) for level in levels)
 
 
 def _weights(accept: str) -> dict[str, float]:

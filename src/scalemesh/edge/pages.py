@@ -3,10 +3,11 @@
 from scalemesh.core.build import BlobRef
 from scalemesh.core.manifest import Entry
 from scalemesh.edge.index import Site
-from scalemesh.edge.negotiate import IDENTITY, Preference
+from scalemesh.edge.negotiate import IDENTITY, Preference, preference
 from scalemesh.edge.responses import Response, head
 
 HOT_FILE_BYTES = 128 * 1024  # larger files go from the kernel's page cache by sendfile
+_MAX_ACCEPTS = 16  # different Accept-Encoding fields remembered for one page
 _PAGE_COST = 2048  # keys, objects, headers
 
 REVALIDATE = "public, max-age=0, must-revalidate"
@@ -50,7 +51,7 @@ def _lines(site: Site, status: int, entry: Entry, coding: str, ref: BlobRef) -> 
 class Page:
     """One file as one site answers it with one status; representations are made when first wanted."""
 
-    __slots__ = ("_by_coding", "_by_preference", "bytes", "entry", "site", "status")
+    __slots__ = ("_by_accept", "_by_coding", "bytes", "entry", "site", "status")
 
     def __init__(self, site: Site, status: int, entry: Entry) -> None:
         self.site = site
@@ -58,13 +59,16 @@ class Page:
         self.entry = entry
         self.bytes = 0
         self._by_coding: dict[str, Representation] = {}
-        self._by_preference: dict[Preference, Representation] = {}
+        self._by_accept: dict[bytes | None, Representation] = {}
 
-    def choose(self, preference: Preference) -> Representation:
-        """The smallest representation among those that the client likes best."""
-        chosen = self._by_preference.get(preference)
+    def choose(self, accept: bytes | None) -> Representation:
+        """The smallest representation among those that the client, by its Accept-Encoding, likes best."""
+        chosen = self._by_accept.get(accept)
         if chosen is None:
-            chosen = self._by_preference[preference] = self.coded(self._best(preference))
+            chosen = self.coded(self._best(preference(accept)))
+            if len(self._by_accept) >= _MAX_ACCEPTS:
+                self._by_accept.clear()
+            self._by_accept[accept] = chosen
         return chosen
 
     def coded(self, coding: str) -> Representation:
@@ -73,8 +77,8 @@ class Page:
             found = self._by_coding[coding] = Representation(self.site, self.status, self.entry, coding)
         return found
 
-    def _best(self, preference: Preference) -> str:
-        for group in preference.groups:
+    def _best(self, groups: Preference) -> str:
+        for group in groups:
             refs = {coding: ref for coding in group if (ref := getattr(self.entry, coding)) is not None}
             if refs:
                 return min(refs, key=lambda coding: refs[coding].size)

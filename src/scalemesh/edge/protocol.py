@@ -36,6 +36,7 @@ STALL_S = 60  # a response of which the client takes nothing
 LINGER_S = 2  # reading on after a refusal, so that the client gets to see it
 DRAIN_IDLE_S = 2
 MAX_QUEUED = 256  # pipelined requests behind one that waits
+_SLASH = ord("/")
 _JOIN_BYTES = 32 * 1024  # up to here one copy is cheaper than a second buffer
 
 
@@ -77,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._body_bytes = 0
         self._pending_bytes = 0  # since the last request was complete, those under way now included
         self._repeats = 0  # of header names
-        self._request: Request | None = None  # its head is complete
+        self._request: Request | None = None  # its body comes in chunks
         self._completed = False
         self._queue: deque[Request | int] = deque()  # an int refuses, and ends the connection
         self._busy = False  # a response is under way that was not written at once
@@ -111,7 +112,7 @@ class Connection(asyncio.Protocol):
             if not self._deaf:
                 self._refuse(_status_of(error))
         if self._completed:
-            self._pending_bytes = 0
+            self._pending_bytes = self._started_at = self._repeats = 0
         elif not self._deaf:
             self._wait_for_more()
         if self._queue and self._reading:
@@ -157,20 +158,10 @@ class Connection(asyncio.Protocol):
         else:
             self._headers[name] = value
 
-    def on_headers_complete(self) -> None:
-        parser = self._parser
-        headers = self._headers
-        if len(headers) > MAX_HEADERS or self._pending_bytes > MAX_HEADER_BYTES:
-            self._check_size()
-        self._request = request = Request(parser.get_method(), self._target, headers, parser.should_keep_alive())
-        self._target = b""
-        self._headers = {}  # trailers go here
-        if b"connection" in headers or not request.keep_alive:
-            request.check_version(parser.get_http_version())
-            if parser.should_upgrade():
-                request.keep_alive = False
-        if request.is_odd():
-            request.check()
+    def on_chunk_header(self) -> None:
+        if self._request is None:
+            self._request = self._take_head()
+            self._request.check_coding()
 
     def on_body(self, data: bytes) -> None:
         self._body_bytes += len(data)
@@ -178,15 +169,15 @@ class Connection(asyncio.Protocol):
             raise Refused(413)
 
     def on_message_complete(self) -> None:
-        request = self._request
-        if request is None or self._deaf:
+        if self._deaf:
             return
+        request = self._request or self._take_head()
         self._completed = True
-        self._request = None
         self._active_at = self._worker.tick
-        self._started_at = self._body_bytes = self._repeats = 0
-        if self._headers:
-            self._headers = {}
+        if self._request is not None or self._body_bytes:
+            self._request = None
+            self._body_bytes = 0
+            self._headers = {}  # trailers
         if not request.keep_alive:
             self._deaf = True
         if self._busy or self._paused or self._queue:
@@ -195,6 +186,25 @@ class Connection(asyncio.Protocol):
             self._handle(request)
 
     # The rest is this class's own.
+
+    def _take_head(self) -> Request:
+        """The request whose head has come in whole; what llhttp reports from here on belongs to its body."""
+        parser, headers, target, query = self._parser, self._headers, self._target, b""
+        if len(headers) > MAX_HEADERS or self._pending_bytes > MAX_HEADER_BYTES:
+            self._check_size()
+        self._headers = {}
+        self._target = b""
+        if b"?" in target:
+            target, _, query = target.partition(b"?")
+        host = headers.get(b"host", b"")
+        request = Request(parser.get_method(), target, query, headers, host, parser.should_keep_alive())
+        if b"connection" in headers or not request.keep_alive:
+            request.check_version(parser.get_http_version())
+            if parser.should_upgrade():
+                request.keep_alive = False
+        if not host or target[0] != _SLASH:
+            request.check_target()
+        return request
 
     def _repeat(self, name: bytes, value: bytes) -> None:
         self._repeats += 1
@@ -213,7 +223,7 @@ class Connection(asyncio.Protocol):
         self._started_at = self._started_at or self._worker.tick
         if self._pending_bytes > MAX_REQUEST_BYTES:
             self._refuse(431)
-        elif self._request is not None and b"expect" in self._request.headers:
+        elif b"expect" in self._headers:
             self._refuse(417)  # no request's body is wanted here: the client need not send it
 
     def _enqueue(self, item: Request | int) -> None:

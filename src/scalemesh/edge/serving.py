@@ -15,7 +15,7 @@ from scalemesh.edge import responses
 from scalemesh.edge.blobfiles import BlobFiles, OpenBlob
 from scalemesh.edge.conditions import byte_range, precondition, wants_range
 from scalemesh.edge.index import IndexReader, Site
-from scalemesh.edge.negotiate import IDENTITY, preference
+from scalemesh.edge.negotiate import IDENTITY
 from scalemesh.edge.pages import HOT_FILE_BYTES, HotPages, Page, Representation
 from scalemesh.edge.request import Request
 from scalemesh.edge.responses import FileSlice, Response, head
@@ -73,7 +73,7 @@ class Serving:
     def _answer_page(self, page: Page, headers: dict[bytes, bytes]) -> Answer:
         if page.status == 200 and (b"if-none-match" in headers or b"range" in headers or b"if-match" in headers):
             return self._answer_conditional(page, headers)
-        chosen = page.choose(preference(headers.get(b"accept-encoding")))
+        chosen = page.choose(headers.get(b"accept-encoding"))
         return chosen.hot or self._whole(page, chosen)
 
     def _find_site(self, raw_host: bytes) -> Site | Response:
@@ -113,7 +113,7 @@ class Serving:
 
     def _answer_conditional(self, page: Page, headers: dict[bytes, bytes]) -> Answer:
         ranged = wants_range(headers)
-        chosen = page.coded(IDENTITY) if ranged else page.choose(preference(headers.get(b"accept-encoding")))
+        chosen = page.coded(IDENTITY) if ranged else page.choose(headers.get(b"accept-encoding"))
         failed = precondition(headers, chosen.etag)
         if failed is not None:
             return chosen.not_modified if failed == 304 else Response(412, head(("Content-Length", "0")))
