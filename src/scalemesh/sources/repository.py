@@ -19,7 +19,6 @@ from scalemesh.sources.documents import Ask, Peek, Resolved
 _MAX_OUTPUT_BYTES = 8 * 1024**2
 _MAX_FILES = 100_000
 _MAX_READ_BYTES = 1024**2
-_BLOB_LIMIT = 1024**2
 _ROUNDS = 8
 _PRIVATE = ".scalemesh-git"
 
@@ -57,9 +56,7 @@ class Repository:
         """Raises InvalidInput; a repository that cannot be built is no error here."""
         found = await self.resolve()
         await self._git("init", "--quiet", "--template=", ".")
-        argv = list(git.fetch(self._url, found.commit)[1:])
-        argv.insert(argv.index("--"), f"--filter=blob:limit={_BLOB_LIMIT}")
-        await self._git(*argv, network=True)
+        await self._git(*git.fetch(self._url, found.commit, blobs=False)[1:], network=True)
         shown = await self._git("log", "-1", "--format=%an%n%B", "FETCH_HEAD")
         listed = await self._git("ls-tree", "-r", "-z", "--name-only", "FETCH_HEAD")
         author, _, message = shown.partition("\n")
@@ -110,7 +107,7 @@ class Repository:
         return text.splitlines()
 
     async def _plan(self, files: list[str], settings: BuildSettings) -> tuple[Plan | None, str | None]:
-        """Detection asks for files as it goes; each round fetches what the one before has missed."""
+        """Detection asks for files as it goes; each round has git get what the one before has missed."""
         known, have = set(files), set[str]()
         for _ in range(_ROUNDS):
             missed: set[str] = set()
@@ -118,7 +115,7 @@ class Repository:
             if not (missed := (missed & known) - have):
                 break
             have |= missed
-            await self._git("checkout", "--quiet", "FETCH_HEAD", "--", *sorted(missed), may_fail=True)
+            await self._git("checkout", "--quiet", "FETCH_HEAD", "--", *sorted(missed), network=True, may_fail=True)
         return plan, problem
 
     def _detect(
