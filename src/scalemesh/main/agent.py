@@ -39,6 +39,7 @@ async def _run(options: AgentOptions, token: str) -> int:
     )
     opening = asyncio.create_task(session.__aenter__())
     try:
+        sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # its command line: 50 ms of imports
         await asyncio.to_thread(importlib.import_module, "scalemesh.buildserver.control.http")
         from scalemesh.buildserver.agent import Agent
         from scalemesh.buildserver.control.http import HttpControl
