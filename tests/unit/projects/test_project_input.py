@@ -44,9 +44,14 @@ class TestRef:
 
     @pytest.mark.parametrize(
         "ref",
-        ["", "-x", "--upload-pack=id", "a..b", "a b", "a~1", "a^", "a:b", "a?b", "a*", "a[b", "a\\b", "@", "a@{1}", "/a", "a/", "a//b", "a.lock", ".a", "a/.b", "a.", "a\nb", "a\x00b", "x" * 256],
+        "|-x|--upload-pack=id|a..b|a b|a~1|a^|a:b|a?b|a*|a[b|a\\b|@|a@{1}|/a|a/|a//b|a.lock|.a|a/.b|a.|a\nb".split("|"),
     )
     def test_refused(self, ref: str) -> None:
+        with pytest.raises(InvalidInput):
+            parse.ref(ref)
+
+    @pytest.mark.parametrize("ref", ["x" * 256, "a\0b"])
+    def test_too_long_or_not_text(self, ref: str) -> None:
         with pytest.raises(InvalidInput):
             parse.ref(ref)
 
