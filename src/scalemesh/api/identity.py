@@ -11,6 +11,7 @@ from scalemesh.api.services import Services, Wired
 from scalemesh.errors import Unauthenticated
 
 TEAM_HEADER = "X-Scalemesh-Team"
+TEAM_COOKIE = "scalemesh_team"  # the dashboard's choice: a browser's WebSocket cannot send headers
 
 # For /openapi.json alone: these say which secrets a route takes, `_actor` and its neighbours read them.
 _TOKEN = HTTPBearer(scheme_name="token", description="An API token, `smp_…`.", auto_error=False)
@@ -28,7 +29,8 @@ async def actor_of(connection: HTTPConnection, services: Services) -> Actor:
         raise Unauthenticated(
             "Sign in, or send an API token.", code="unauthenticated", hint="Authorization: Bearer smp_…"
         )
-    return await services.accounts.actor_for_session(secret, connection.headers.get(TEAM_HEADER))
+    team = connection.headers.get(TEAM_HEADER) or connection.cookies.get(TEAM_COOKIE)
+    return await services.accounts.actor_for_session(secret, team)
 
 
 def bearer(connection: HTTPConnection) -> str:

@@ -40,9 +40,15 @@ def choose_team(response: Response, slug: str, services: Services) -> None:
     _set(response, TEAM_COOKIE, slug, services)
 
 
+def drop_stale_team(response: Response, request: Request, actor: Actor, services: Services) -> None:
+    """A choice that no longer stands is forgotten: the API reads the cookie, too."""
+    if request.cookies.get(TEAM_COOKIE, actor.team_slug) != actor.team_slug:
+        _delete(response, TEAM_COOKIE, services)
+
+
 def forget(response: Response, services: Services) -> None:
     for name in (services.session_cookie, TEAM_COOKIE):
-        response.delete_cookie(name, path="/", secure=_is_https(services), httponly=True, samesite="lax")
+        _delete(response, name, services)
 
 
 def local_path(target: str) -> str:
@@ -62,6 +68,10 @@ def _set(response: Response, name: str, value: str, services: Services) -> None:
         httponly=True,
         samesite="lax",
     )
+
+
+def _delete(response: Response, name: str, services: Services) -> None:
+    response.delete_cookie(name, path="/", secure=_is_https(services), httponly=True, samesite="lax")
 
 
 def _is_https(services: Services) -> bool:

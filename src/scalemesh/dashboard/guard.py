@@ -37,8 +37,13 @@ class Guard:
     def member(self, handler: Callable[[MemberVisit], Awaitable[Response]]) -> Endpoint:
         """For somebody signed in; anybody else is sent to sign in and back."""
 
+        async def answer(visit: MemberVisit) -> Response:
+            given = await handler(visit)
+            access.drop_stale_team(given, visit.request, visit.actor, self._services)
+            return given
+
         async def endpoint(request: Request) -> Response:
-            return await _answer(request, lambda: self._member(request), handler)
+            return await _answer(request, lambda: self._member(request), answer)
 
         return endpoint
 

@@ -57,6 +57,13 @@ def web_url(git_url: str) -> str | None:
     return git_url.removesuffix(".git") if git_url.startswith("https://") else None
 
 
+def ssh_url(git_url: str) -> str:
+    """The ssh address of the same repository, as the big hosts have it; empty where none can be guessed."""
+    if match := re.fullmatch(r"https://(?:[^@/]+@)?([^/:]+)/(.+?)(?:\.git)?/?", git_url):
+        return f"git@{match[1]}:{match[2]}.git"
+    return git_url if git_url.startswith("ssh://") or re.match(r"[^/:]+@[^/:]+:", git_url) else ""
+
+
 def project_name(git_url: str) -> str:
     """A name to suggest for a repository: its own, as a host label."""
     last = re.split(r"[/:]", git_url.rstrip("/").removesuffix(".git"))[-1]
@@ -75,5 +82,6 @@ FILTERS = {
     "host": host,
     "repository": repository,
     "web_url": web_url,
+    "ssh_url": ssh_url,
     "first_line": first_line,
 }

@@ -6,6 +6,13 @@ import { closeMenus } from "./menu.js";
 import { keepFresh } from "./refresh.js";
 import { keepTime } from "./time.js";
 
+// What was said once is not said again by a reload.
+const address = new URL(location.href);
+if (address.searchParams.has("notice")) {
+  address.searchParams.delete("notice");
+  history.replaceState(null, "", address);
+}
+
 keepTime();
 copying();
 once();
