@@ -58,9 +58,9 @@ class Repository:
         await self._git("init", "--quiet", "--template=", ".")
         await self._git(*git.fetch(self._url, found.commit, blobs=False)[1:], network=True)
         shown = await self._git("log", "-1", "--format=%an%n%B", "FETCH_HEAD")
-        listed = await self._git("ls-tree", "-r", "-z", "--name-only", "FETCH_HEAD")
+        listed = await self._git("ls-tree", "-r", "-z", "FETCH_HEAD")
         author, _, message = shown.partition("\n")
-        files = listed.rstrip("\0").split("\0")[:_MAX_FILES]
+        files = _regular_files(listed)[:_MAX_FILES]
         plan, problem = await self._plan(files, settings)
         return Peek(
             commit=found.commit,
@@ -161,12 +161,18 @@ class Repository:
         return InvalidInput(f"{self._url.text}: {what}.", code=code, hint=hint, field=field)
 
 
+def _regular_files(listed: str) -> list[str]:
+    """Paths of `git ls-tree -r -z`, without links and submodules: a build's listing has neither."""
+    entries = (entry.partition("\t") for entry in listed.split("\0"))
+    return [path for facts, _, path in entries if facts.startswith("100")]
+
+
 def _read(workspace: Path, path: str) -> bytes | None:
     root = beneath.open_folder(workspace)
     try:
         with os.fdopen(beneath.open_file(root, path), "rb") as file:
             return file.read(_MAX_READ_BYTES)
-    except OSError:
-        return None  # a link, or not checked out: detection treats both as absent
+    except (OSError, BuildFailed):
+        return None  # not checked out: detection treats it as absent
     finally:
         os.close(root)
