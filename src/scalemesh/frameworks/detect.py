@@ -14,7 +14,8 @@ from scalemesh.frameworks.outputs import configs, inside
 from scalemesh.frameworks.overrides import Overrides
 
 GUESS = "guess"
-_OUTPUTS = ("public", "dist", "build", "out", "_site")
+GUESS_OR_TOP = "guess, else the root directory"
+_OUTPUTS = ("dist", "build", "out", "_site", "public")
 _PAGES = ("index.html", "index.htm")
 _IGNORED = ("node_modules/", "test/", "tests/", "examples/")
 
@@ -137,21 +138,24 @@ def _put_output(project: _Project, draft: _Draft) -> None:
         is_public = project.files.has_directory("public") and not any(p in project.files for p in _PAGES)
         draft.put("output_directory", "public" if is_public else ".", "default")
     else:
-        draft.put("output_directory", _guess(project), GUESS)
+        has_page = any(page in project.files for page in _PAGES)
+        draft.put("output_directory", _guess(project), GUESS_OR_TOP if has_page else GUESS)
 
 
 def _guess(project: _Project) -> str:
     """What the build script names, else what is usual. `output_choices` has the rest for after the build."""
     script = " ".join(project.package.scripts.get(name, "") for name in BUILD_SCRIPTS)
     words = script.replace("/", " ").replace("=", " ").split()
-    return next((name for name in ("dist", "build", "out", "_site", "public") if name in words[1:]), "dist")
+    return next((name for name in _OUTPUTS if name in words[1:]), "dist")
 
 
 def output_choices(plan: Plan) -> list[str]:
     """Where to look for the output after the build, in order. One place, unless the plan could only guess."""
-    if plan.sources.get("output_directory") != GUESS:
+    source = plan.sources.get("output_directory")
+    if source not in {GUESS, GUESS_OR_TOP}:
         return [plan.output_directory]
-    return list(dict.fromkeys((plan.output_directory, *_OUTPUTS, ".")))
+    top = ["."] if source == GUESS_OR_TOP else []  # never the whole repository of somebody who has no page there
+    return list(dict.fromkeys((plan.output_directory, *_OUTPUTS, *top)))
 
 
 def _checked(value: str, source: str) -> str:
