@@ -21,6 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def scalemesh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The console script of a fresh environment, installed the way that the README says."""
     home = tmp_path_factory.mktemp("installed")
+    home.chmod(0o755)  # as an installation is: builds run python from it under uids of their own
     subprocess.run([sys.executable, "-m", "venv", home], check=True)
     pip = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", ROOT]
     subprocess.run(pip, check=True)
