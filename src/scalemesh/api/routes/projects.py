@@ -10,10 +10,12 @@ from scalemesh.api.documents import body, v1
 from scalemesh.api.identity import BY_PERSON, Acting
 from scalemesh.api.services import Wired
 from scalemesh.core.build import BuildSettings
-from scalemesh.core.documents import Document
+from scalemesh.core.documents import Document, decode
 from scalemesh.core.page import Page
 from scalemesh.deployments import AliasView
+from scalemesh.errors import InvalidInput
 from scalemesh.projects import EnvView, NewProject, ProjectChanges, ProjectView
+from scalemesh.sources import Peek
 
 router = v1()
 
@@ -177,6 +179,22 @@ async def make_deploy_key(actor: Acting, services: Wired, project: str) -> Deplo
 async def list_aliases(actor: Acting, services: Wired, project: str) -> Page[AliasView]:
     """The project's URLs, and the deployment that each serves."""
     return Page([*await services.deployments.aliases(actor, project)])
+
+
+@router.get("/projects/{project}/inspect", dependencies=BY_PERSON)
+async def inspect(
+    actor: Acting,
+    services: Wired,
+    project: str,
+    ref: Annotated[str | None, Query(max_length=255, description="Default: the production branch.")] = None,
+) -> Peek:
+    """What lies in the repository at this moment, and how it would be built."""
+    row = await services.projects.row(actor, project)
+    if row.git_url is None or row.internal:
+        raise InvalidInput(f"{row.name} has no repository to look at.", code="no_repository")
+    settings = decode(BuildSettings, row.settings)
+    credentials = services.projects.credentials(row)
+    return await services.sources.peek(row.git_url, ref or row.production_branch, settings, credentials)
 
 
 def _settings(document: CreateProject | ChangeProject) -> dict[str, Any]:
