@@ -5,12 +5,15 @@ connections wait in the kernel's queue instead of failing.
 """
 
 import asyncio
+import fcntl
 import logging
 import os
 import signal
 import socket
 import sys
 import time
+from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -34,28 +37,55 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: float = STOP_S - 1
 
 
-def listen(host: str, port: int, count: int) -> list[socket.socket]:
-    """`count` listening sockets of one address. A port that somebody else listens on is BadSettings."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listeners = []
-    for _ in range(count):
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            listener.bind((host, port))
-            listener.listen(BACKLOG)
-        except OSError as error:
-            raise BadSettings(
-                f"Cannot listen on {host}:{port} for the sites: {error.strerror}",
-                code="port_taken",
-                hint="Choose another port with --edge-port or SCALEMESH_EDGE_PORT.",
-                field="SCALEMESH_EDGE_PORT",
-            ) from error
-        port = port or listener.getsockname()[1]
+def listen(host: str, port: int, count: int, *, shared: bool = False) -> list[socket.socket]:
+    """`count` listening sockets of one address. A port that somebody else listens on is BadSettings, unless `shared`:
+    then it is known to be our own, of workers that a killed keeper left behind."""
+    try:
+        if not shared:  # SO_REUSEPORT alone would quietly take a share of another edge's connections
+            _bound(host, port, reuse_port=False).close()
+        listeners = [_bound(host, port, reuse_port=True)]
+        port = listeners[0].getsockname()[1]
+        listeners += [_bound(host, port, reuse_port=True) for _ in range(1, count)]
+    except OSError as error:
+        raise BadSettings(
+            f"Cannot listen on {host}:{port} for the sites: {error.strerror}",
+            code="port_taken",
+            hint="Choose another port with --edge-port or SCALEMESH_EDGE_PORT.",
+            field="SCALEMESH_EDGE_PORT",
+        ) from error
+    for listener in listeners:
+        listener.listen(BACKLOG)
         listener.setblocking(False)
-        listeners.append(listener)
     return listeners
+
+
+def _bound(host: str, port: int, *, reuse_port: bool) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuse_port)
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def left_behind(folder: Path) -> bool:
+    """Whether workers of this folder still run although their keeper does not: each holds a lock while it lives."""
+    with (folder / "workers.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def hold_place(folder: Path) -> IO[str]:
+    """A worker's sign of life, for as long as the answer is open."""
+    lock = (folder / "workers.lock").open("a")
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    return lock
 
 
 class Fleet:

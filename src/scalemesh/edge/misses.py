@@ -17,7 +17,7 @@ from scalemesh.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-ANSWER_S = 30.0
+ANSWER_S = 15.0
 RECONNECT_S = 0.1
 
 

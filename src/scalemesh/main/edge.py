@@ -18,7 +18,7 @@ import uvloop
 from scalemesh.artifacts.store import BlobStore
 from scalemesh.edge.blobs import Blobs
 from scalemesh.edge.feed import RouteFeed
-from scalemesh.edge.fleet import Fleet, listen
+from scalemesh.edge.fleet import Fleet, left_behind, listen
 from scalemesh.edge.index import Generation, IndexWriter
 from scalemesh.edge.keeper import Keeper, edge_folder
 from scalemesh.edge.misses import MissServer
@@ -49,7 +49,7 @@ def run(settings: Settings) -> None:
 
 async def _run(settings: Settings, folder: Path) -> None:
     epoch = secrets.token_hex(4)
-    listeners = listen(settings.host, settings.edge_port, settings.edge.workers)
+    listeners = listen(settings.host, settings.edge_port, settings.edge.workers, shared=left_behind(folder))
     blobs = Blobs(folder / "blobs", BlobStore(settings.storage_url), settings.edge.disk_bytes)
     index = IndexWriter(folder / "index.db")
     generation = Generation(folder / "generation")

@@ -17,7 +17,7 @@ import msgspec
 import uvloop
 
 from scalemesh.edge.blobfiles import BlobFiles
-from scalemesh.edge.fleet import WorkerConfig
+from scalemesh.edge.fleet import WorkerConfig, hold_place
 from scalemesh.edge.index import Generation, IndexReader
 from scalemesh.edge.misses import MissClient
 from scalemesh.edge.serving import Serving
@@ -41,7 +41,7 @@ async def _run(config: WorkerConfig) -> None:
     stopping = asyncio.Event()
     alone = _Alone(loop, stopping)
     misses = MissClient(folder / "keeper.sock", config.slot, stopping.set, alone.set)
-    with contextlib.closing(IndexReader(folder / "index.db")) as index:
+    with hold_place(folder), contextlib.closing(IndexReader(folder / "index.db")) as index:
         generation = Generation(folder / "generation")
         files = BlobFiles(folder / "blobs")
         worker = Worker(Serving(index, generation.view, files, misses.fetch, every_host=config.every_host))
