@@ -12,7 +12,7 @@ from scalemesh.errors import BuildFailed
 
 Read = Callable[[str], bytes | None]
 MAX_READ_BYTES = 1024 * 1024
-_COMMENT = re.compile(r"^\s*(//|#|\*|/\*).*$", re.MULTILINE)
+_COMMENT = re.compile(r"^[ \t]*(//|#|\*|/\*).*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def read_json(files: Files, path: str) -> dict[str, Any] | None:
         raw = json.loads(text)
     except json.JSONDecodeError as error:
         raise _bad(path, f"{files.shown(path)}:{error.lineno}", f"column {error.colno}: {error.msg}") from error
-    except RecursionError as error:
-        raise _bad(path, f"{files.shown(path)}:1", "nested too deeply") from error
+    except (ValueError, RecursionError) as error:
+        raise _bad(path, f"{files.shown(path)}:1", "nested too deeply, or a number too long") from error
     if not isinstance(raw, dict):
         raise _bad(path, f"{files.shown(path)}:1", "expected an object")
     return raw

@@ -76,13 +76,28 @@ def has_member(files: Files, directory: str, project: str) -> bool:
 
 def _patterns(files: Files) -> list[str]:
     if (text := files.text("pnpm-workspace.yaml")) is not None:
-        block = re.search(r"^packages:\s*\n((?:\s*(?:-|#).*\n?|\s*\n)+)", text, re.MULTILINE)
-        return re.findall(r"""^\s*-\s*["']?([^"'#\n]+?)["']?\s*(?:#.*)?$""", block[1], re.MULTILINE) if block else []
+        return _yaml_list(text, "packages")
     if "package.json" not in files:
         return []
     workspaces = read_package(files).raw.get("workspaces")
     packages = workspaces.get("packages") if isinstance(workspaces, dict) else workspaces
     return [p for p in packages if isinstance(p, str)] if isinstance(packages, list) else []
+
+
+def _yaml_list(text: str, key: str) -> list[str]:
+    """The items of a block list at the top level; pnpm writes no other kind."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.partition("#")[0].rstrip() == f"{key}:":
+            break
+    items: list[str] = []
+    for line in lines:
+        content = line.strip()
+        if content and not content.startswith(("-", "#")):
+            break
+        if match := re.match(r"""-\s*(?:'([^']+)'|"([^"]+)"|([^\s#'"]+))""", content):
+            items.append(match[1] or match[2] or match[3])
+    return items
 
 
 def _matches(path: str, pattern: str) -> bool:

@@ -83,7 +83,7 @@ def angular(files: Files, _package: Package) -> str:
         target = (projects[name].get("architect") or projects[name]["targets"])["build"]
         path = target.get("options", {}).get("outputPath") or f"dist/{name}"
         is_application = str(target.get("builder", "")).endswith(":application")
-    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError, StopIteration):
         return "dist"  # not an Angular workspace as we know it: the default, as the peers do
     if isinstance(path, dict):
         return inside(posixpath.join(str(path.get("base", "dist")), str(path.get("browser", "browser")))) or "dist"
@@ -101,7 +101,7 @@ def inside(path: str | None) -> str | None:
 def _toml(files: Files, path: str, key: str) -> str | None:
     try:
         value = tomllib.loads(files.text(path) or "").get(key)
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return None  # the tool itself will say so, with its own words
     return value if isinstance(value, str) else None
 
@@ -109,7 +109,7 @@ def _toml(files: Files, path: str, key: str) -> str | None:
 def _json(files: Files, path: str, key: str) -> str | None:
     try:
         raw = json.loads(files.text(path) or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None  # the tool itself will say so, with its own words
     value = raw.get(key) if isinstance(raw, dict) else None
     return value if isinstance(value, str) else None

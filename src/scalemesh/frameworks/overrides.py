@@ -78,7 +78,7 @@ def _toml(files: Files) -> dict[str, Any]:
         return {}
     try:
         build = tomllib.loads(text).get("build", {})
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BuildFailed(
             f"{files.shown('netlify.toml')} is not valid TOML: {error}.",
             code="invalid_netlify_toml",

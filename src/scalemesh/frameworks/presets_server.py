@@ -122,7 +122,7 @@ META: dict[str, tuple[Preset, ...]] = {
         Preset(slug="tanstack-start", name="TanStack Start", build="vite build", server=True, immutable=("assets/",),
                some=(Dep("@tanstack/react-start"), Dep("@tanstack/solid-start"), Dep("@tanstack/start")),
                supersedes=("ionic-react", "vite"),
-               static=(Static(paths("vite.config", contains=r"\b(spa|prerender)\s*:\s*\{[^}]*enabled\s*:\s*true"),
+               static=(Static(paths("vite.config", contains=r"\b(spa|prerender)\s*:\s*\{[^}]{0,500}enabled\s*:\s*true"),
                               "dist/client"),),
                remedy="In vite.config.ts set:\n  tanstackStart({ prerender: { enabled: true } })"),
     ),
