@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import io
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +14,6 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from scalemesh.artifacts import frames
-from scalemesh.artifacts.pack import PackedBlob
 from scalemesh.buildserver.control.memory import MemoryControl
 from scalemesh.core.build import Batch, ClaimRequest, Missing, MissingAnswer
 from scalemesh.core.documents import Document, decode, encode
@@ -37,7 +35,9 @@ class BuildApi:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(("127.0.0.1", port))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            config = uvicorn.Config(self._app(), log_level="warning", lifespan="off", ws="none", timeout_graceful_shutdown=1)
+            config = uvicorn.Config(
+                self._app(), log_level="warning", lifespan="off", ws="none", timeout_graceful_shutdown=1
+            )
             server = uvicorn.Server(config)
             server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
             serving = asyncio.create_task(server.serve([listener]))
@@ -77,13 +77,23 @@ class BuildApi:
 async def _store(control: MemoryControl, request: Request) -> Response:
     async for sha256, size, chunks in frames.decode(request.stream()):
         data = b"".join([chunk async for chunk in chunks])
-        await control.put_blobs({sha256: blob(data)})
+        await control.put_blobs({sha256: Bytes(data)})
         assert len(data) == size
     return Response(status_code=204)
 
 
-def blob(data: bytes) -> PackedBlob:
-    return PackedBlob(len(data), lambda: io.BytesIO(data))
+@dataclass(frozen=True)
+class Bytes:
+    """A blob in memory."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self.data
 
 
 def _json(document: Document) -> Response:

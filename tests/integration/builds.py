@@ -25,30 +25,26 @@ LIMITS = Limits(memory_bytes=1024**3, build_timeout_s=120)
 
 
 def spec(url: str, commit: str, **fields: Any) -> BuildSpec:
-    return BuildSpec(
-        **{
-            "deployment": new_id("dpl"),
-            "attempt": new_id("att"),
-            "number": 1,
-            "project": "prj_1",
-            "project_name": "site",
-            "team": "team_1",
-            "target": "production",
-            "url": "http://site-abc.localhost:8080",
-            "source": GitSource(url=url, commit=commit, ref="main"),
-            "settings": BuildSettings(),
-            "limits": LIMITS,
-            "git_allow_private": True,
-        }
-        | fields
+    made = BuildSpec(
+        deployment=new_id("dpl"),
+        attempt=new_id("att"),
+        number=1,
+        project="prj_1",
+        project_name="site",
+        team="team_1",
+        target="production",
+        url="http://site-abc.localhost:8080",
+        source=GitSource(url=url, commit=commit, ref="main"),
+        settings=BuildSettings(),
+        limits=LIMITS,
+        git_allow_private=True,
     )
+    return msgspec.structs.replace(made, **fields)
 
 
 def claim(build: BuildSpec, **fields: Any) -> Claim:
-    return Claim(
-        **{"spec": build, "env": {}, "secret_names": [], "credentials": Credentials(), "first_seq": 1, "lease_s": 6}
-        | fields
-    )
+    made = Claim(spec=build, env={}, secret_names=[], credentials=Credentials(), first_seq=1, lease_s=6)
+    return msgspec.structs.replace(made, **fields)
 
 
 @dataclass

@@ -10,8 +10,11 @@ from scalemesh.sandbox.step import StepCommand, StepResult
 class Runner(Protocol):
     """`directory` has `workspace/` and `home/`; `view` is a host path as steps see it."""
 
-    directory: Path
-    workspace: Path
+    @property
+    def directory(self) -> Path: ...
+
+    @property
+    def workspace(self) -> Path: ...
 
     def view(self, path: Path) -> str: ...
 

@@ -2,19 +2,26 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol
 
 from scalemesh.core.build import Batch, BatchAnswer, BlobRef, Claim, HeartbeatAnswer
 from scalemesh.core.manifest import Manifest
 from scalemesh.errors import Conflict, Forbidden, NotFound, Unauthenticated
 
-if TYPE_CHECKING:  # its compressors are loaded while the build runs
-    from scalemesh.artifacts.pack import PackedBlob
-
 # The API refuses this attempt: it is over, and whoever runs it stops.
 REFUSED = (Unauthenticated, Forbidden, NotFound, Conflict)
 
-Blobs: TypeAlias = "Mapping[str, PackedBlob]"
+
+class Blob(Protocol):
+    """Bytes that can be read as often as a call is repeated (artifacts.pack.PackedBlob is one)."""
+
+    @property
+    def size(self) -> int: ...
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+
+Blobs = Mapping[str, Blob]
 
 
 class Control(ABC):

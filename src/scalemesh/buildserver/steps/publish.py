@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scalemesh.artifacts import beneath
-from scalemesh.buildserver.control.base import Blobs, Control
+from scalemesh.buildserver.control.base import Blob, Blobs, Control
 from scalemesh.buildserver.retry import retrying
 from scalemesh.buildserver.shipper import Shipper
 from scalemesh.buildserver.tree import Tree
@@ -19,7 +19,7 @@ from scalemesh.errors import BuildFailed
 from scalemesh.frameworks import output_choices
 
 if TYPE_CHECKING:  # loaded late: see control.base
-    from scalemesh.artifacts.pack import Packed, PackedBlob
+    from scalemesh.artifacts.pack import Packed
 
 BUNDLE_BYTES = 4 * 1024**2
 UPLOADS_AT_ONCE = 4
@@ -109,7 +109,7 @@ async def _send(control: Control, blobs: Blobs) -> list[int]:
 
 def _bundles(blobs: Blobs) -> Iterator[Blobs]:
     """Small blobs together: BUNDLE_BYTES at most, or a single larger one."""
-    bundle: dict[str, PackedBlob] = {}
+    bundle: dict[str, Blob] = {}
     size = 0
     for sha256, blob in blobs.items():
         if bundle and size + blob.size > BUNDLE_BYTES:

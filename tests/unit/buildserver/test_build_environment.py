@@ -1,0 +1,58 @@
+from scalemesh.buildserver import environment
+from scalemesh.core.build import BuildSettings, BuildSpec, Claim, Credentials, GitSource, Limits, UploadSource
+
+
+def claim(env: dict[str, str], source: GitSource | UploadSource | None = None, **fields: object) -> Claim:
+    spec = BuildSpec(
+        deployment="dpl_1",
+        attempt="att_1",
+        number=1,
+        project="prj_1",
+        project_name="site",
+        team="team",
+        target="preview",
+        url="https://site-x.example.org",
+        source=source or GitSource(url="https://github.com/ada/engine.git", commit="a" * 40, ref="main"),
+        settings=BuildSettings(),
+        limits=Limits(),
+        variables={"FROM_PLATFORM": "1"},
+        **fields,  # type: ignore[arg-type]
+    )
+    return Claim(spec=spec, env=env, secret_names=[], credentials=Credentials(), first_seq=0, lease_s=30)
+
+
+def test_system_variables_under_both_names() -> None:
+    env = environment.of_build(claim({}, commit_message="Ship it"), "a" * 40)
+    wanted = {
+        "CI": "1",
+        "VERCEL": "1",
+        "VERCEL_ENV": "preview",
+        "VERCEL_URL": "site-x.example.org",
+        "VERCEL_GIT_COMMIT_SHA": "a" * 40,
+        "VERCEL_GIT_COMMIT_REF": "main",
+        "VERCEL_GIT_COMMIT_MESSAGE": "Ship it",
+        "VERCEL_GIT_REPO_OWNER": "ada",
+        "SCALEMESH_GIT_REPO_SLUG": "engine",
+        "SCALEMESH_URL": "site-x.example.org",
+        "FROM_PLATFORM": "1",
+    }
+    assert {name: env.get(name) for name in wanted} == wanted
+
+
+def test_owner_and_name_of_an_ssh_address() -> None:
+    source = GitSource(url="git@github.com:ada/engine.git", commit="a" * 40)
+    assert environment.of_build(claim({}, source), "a" * 40)["VERCEL_GIT_REPO_OWNER"] == "ada"
+
+
+def test_upload_has_no_commit() -> None:
+    assert not [n for n in environment.of_build(claim({}, UploadSource(tree="b" * 64)), "") if "GIT" in n]
+
+
+def test_own_variables_win() -> None:
+    assert environment.of_build(claim({"CI": "false"}), "")["CI"] == "false"
+
+
+def test_programs_are_not_the_projects_to_choose() -> None:
+    env = environment.of_build(claim({"PATH": "/evil", "LD_PRELOAD": "/evil.so", "HOME": "/x", "KEPT": "1"}), "")
+    assert {"PATH", "LD_PRELOAD", "HOME"} & env.keys() == set()
+    assert env["KEPT"] == "1"
