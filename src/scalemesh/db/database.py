@@ -83,12 +83,31 @@ class Database:
             await connection.run_sync(run)
 
     def _create_engine(self) -> AsyncEngine:
-        if not self.is_sqlite:
-            return create_async_engine(self.url, pool_size=10, max_overflow=20, pool_timeout=30, pool_pre_ping=True)
+        if self.url.drivername == "postgresql+asyncpg":
+            return self._create_postgres()
+        if self.url.drivername != "sqlite+aiosqlite":
+            raise BadSettings(
+                f"SCALEMESH_DATABASE_URL: no database {self.url.drivername!r}.",
+                hint="sqlite+aiosqlite:////path/to/file or postgresql+asyncpg://user@host/name.",
+                field="SCALEMESH_DATABASE_URL",
+            )
         if not self.url.database or self.url.database == ":memory:":
-            raise BadSettings("The database must be a file: sqlite+aiosqlite:////path/to/file", field="DATABASE_URL")
+            raise BadSettings(
+                "SCALEMESH_DATABASE_URL: the database must be a file.",
+                hint="sqlite+aiosqlite:////path/to/file",
+                field="SCALEMESH_DATABASE_URL",
+            )
         Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        Path(self.url.database).touch(mode=0o600)  # SQLite gives the same mode to the files beside it
         return create_async_engine(self.url, pool_size=5, max_overflow=10, pool_timeout=30)
+
+    def _create_postgres(self) -> AsyncEngine:
+        try:
+            return create_async_engine(self.url, pool_size=10, max_overflow=20, pool_timeout=30, pool_pre_ping=True)
+        except ImportError as error:
+            raise BadSettings(
+                "SCALEMESH_DATABASE_URL: PostgreSQL needs a driver.", hint="pip install 'scalemesh[postgres]'"
+            ) from error
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:

@@ -36,6 +36,7 @@ class Platform:
 async def open_platform(settings: Settings, *, pump: bool) -> AsyncIterator[Platform]:
     """Opened, and the database's schema up to date. `pump`: this process moves log lines to the archive."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
+    (settings.data_dir / "artifacts").mkdir(mode=0o700, exist_ok=True)  # not for other users of this machine
     wakeup, sites = Wakeup(), Sites(settings.sites_url)
     cipher = Cipher(load_or_create_key(settings.secret_key, settings.data_dir / "secret.key"))
     bus, archive = open_bus(settings.log_bus_url), open_archive(settings.log_archive_url)

@@ -1,5 +1,7 @@
 """Every error is a problem document, RFC 9457, with our code, and a hint where there is something to do."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from scalemesh.api.documents import MAX_BODY_BYTES
@@ -80,7 +82,7 @@ class TestBodies:
         assert (found["status"], found["code"]) == (413, "body_too_large")
 
     async def test_too_large_while_it_comes(self, api: Api) -> None:
-        async def endless():  # type: ignore[no-untyped-def]
+        async def endless() -> AsyncIterator[bytes]:
             while True:
                 yield b" " * 65536
 

@@ -113,6 +113,7 @@ class _Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    path.touch(mode=0o600)  # SQLite gives the same mode to the files beside it
     return sqlite3.connect(path, isolation_level=None, timeout=10)
 
 
