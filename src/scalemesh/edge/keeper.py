@@ -17,6 +17,7 @@ from scalemesh.core.manifest import Manifest
 from scalemesh.core.routes import Route, RouteSnapshot
 from scalemesh.edge.blobs import Blobs
 from scalemesh.edge.index import Generation, IndexWriter
+from scalemesh.edge.prefetch import Prefetch
 from scalemesh.errors import Forbidden, InvalidInput, Unavailable
 
 log = logging.getLogger(__name__)
@@ -36,11 +37,14 @@ class Feed(Protocol):
 class Keeper:
     """`follow` and `tidy` run until cancelled; either may die and be started again at any time."""
 
-    def __init__(self, index: IndexWriter, generation: Generation, blobs: Blobs, feed: Feed) -> None:
+    def __init__(
+        self, index: IndexWriter, generation: Generation, blobs: Blobs, feed: Feed, prefetch: Prefetch
+    ) -> None:
         self._index = index
         self._generation = generation
         self._blobs = blobs
         self._feed = feed
+        self._prefetch = prefetch
         self._failures: dict[tuple[str, str], int] = {}
         self._writing = asyncio.Lock()
 
@@ -76,6 +80,9 @@ class Keeper:
             full = snapshot.full and not missing
             await asyncio.to_thread(self._index.apply, routes, version, full=full)
         self._generation.raise_()
+        for route in routes:
+            if route.production and route.manifest is not None:
+                self._prefetch.add(route.team, route.manifest)
         return not undecided
 
     async def _load_manifests(self, routes: Iterable[Route]) -> set[tuple[str, str]]:

@@ -22,6 +22,7 @@ from scalemesh.edge.fleet import Fleet, left_behind, listen
 from scalemesh.edge.index import Generation, IndexWriter
 from scalemesh.edge.keeper import Keeper, edge_folder
 from scalemesh.edge.misses import MissServer
+from scalemesh.edge.prefetch import Prefetch
 from scalemesh.errors import BadSettings
 from scalemesh.settings.load import load
 from scalemesh.settings.model import Settings
@@ -53,10 +54,11 @@ async def _run(settings: Settings, folder: Path) -> None:
     blobs = Blobs(folder / "blobs", BlobStore(settings.storage_url), settings.edge.disk_bytes)
     index = IndexWriter(folder / "index.db")
     generation = Generation(folder / "generation")
-    keeper = Keeper(index, generation, blobs, RouteFeed(settings.internal_url, settings.edge.token))
+    prefetch = Prefetch(blobs)
+    keeper = Keeper(index, generation, blobs, RouteFeed(settings.internal_url, settings.edge.token), prefetch)
     fleet = Fleet(str(folder), epoch, listeners)
     async with MissServer(folder / "keeper.sock", blobs, _replace_strangers(epoch)):
-        await _until_signal(fleet.run(), keeper.follow(), keeper.tidy())
+        await _until_signal(fleet.run(), keeper.follow(), keeper.tidy(), prefetch.run())
     index.close()
 
 

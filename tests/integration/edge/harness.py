@@ -237,6 +237,9 @@ class Edge:
             assert time.monotonic() < deadline, "it did not happen in time"
             time.sleep(0.02)
 
+    def blobs(self) -> list[Path]:
+        return list((self.data / "edge" / "blobs").glob("*/*/*"))
+
     def workers(self) -> list[int]:
         assert self.process is not None
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
