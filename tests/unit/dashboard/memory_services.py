@@ -200,7 +200,7 @@ class MemoryDeployments:
     async def list(
         self, actor: Actor, project_ref: str | None = None, cursor: str | None = None, limit: int = 20
     ) -> Page[DeploymentView]:
-        return Page(self.all)
+        return Page(self.all[:limit])
 
     async def get(self, actor: Actor, deployment_id: str) -> DeploymentView:
         for each in self.all:
@@ -292,7 +292,7 @@ class MemoryServices:
                 "shop",
                 production_deployment="dpl_01jdy5q8v3k5w7x9z2b4c6d8f0",
                 latest=LatestDeployment(state="building", **latest),
-                deploy_key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKq1fakefakefakefakefakefakefakefakefake scalemesh-shop",
+                deploy_key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKq1fakefakefakefakefakefake scalemesh-shop",
             ),
             project("docs", production_deployment="x", latest=LatestDeployment(state="ready", **latest)),
             project("landing-page-of-the-spring-campaign", latest=LatestDeployment(state="error", **latest)),
@@ -338,8 +338,15 @@ class MemoryServices:
                 ],
             ),
             deployment("dpl_01jdy5q8v3k5w7x9z2b4c6d8f0", "ready", 4000, aliases=["http://shop.localhost:8080"], **ok),
-            deployment("dpl_01jdy4q8v3k5w7x9z2b4c6d8f0", "ready", 90_000, target="preview", source="upload", commit=None, **ok),
-            deployment("dpl_01jdy3q8v3k5w7x9z2b4c6d8f0", "canceled", 200_000, error=ErrorView(code="canceled", message="Canceled.")),
+            deployment(
+                "dpl_01jdy4q8v3k5w7x9z2b4c6d8f0", "ready", 90_000, target="preview", source="upload", commit=None, **ok
+            ),
+            deployment(
+                "dpl_01jdy3q8v3k5w7x9z2b4c6d8f0",
+                "canceled",
+                200_000,
+                error=ErrorView(code="canceled", message="Canceled."),
+            ),
         ]
         self.projects.variables = [
             EnvView(
