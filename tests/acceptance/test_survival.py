@@ -8,6 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
+from scalemesh.sandbox import limits
 from tests.acceptance.harness import Platform, eventually
 from tests.acceptance.repositories import Repositories
 
@@ -47,7 +48,7 @@ def builders() -> list[psutil.Process]:
 def left_on(data: Path) -> list[str]:
     """Mounts below the data folder and cgroups of builds: what a build may not leave."""
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    cgroups = [str(path) for path in Path("/sys/fs/cgroup").glob("*/scalemesh/*") if path.is_dir()]
+    cgroups = [str(path) for group in limits.existing() for path in group.paths if "att_" in path.name]
     folders = [str(path) for path in (data / "builds").glob("*")] if (data / "builds").exists() else []
     return [mount for mount in mounts if mount.startswith(str(data))] + cgroups + folders
 
@@ -56,6 +57,7 @@ class TestCancel:
     def test_running_build_leaves_nothing(self, own: Platform, git: Repositories) -> None:
         started = slow(own, git, "cancel-running", ticks=2000)
         assert builders()
+        assert left_on(own.data)
         assert own.cli("cancel", started, timeout_s=20).returncode == 0
         ended = own.ended(started, within_s=10)
         assert (ended["state"], ended["error"]["code"]) == ("canceled", "canceled")
