@@ -18,16 +18,17 @@ from scalemesh.buildserver.control.memory import MemoryControl
 from scalemesh.core.build import Batch, ClaimRequest, Missing, MissingAnswer
 from scalemesh.core.documents import Document, decode, encode
 from scalemesh.core.manifest import Manifest
-from scalemesh.errors import NotFound, ScaleMeshError
+from scalemesh.errors import NotFound, ScaleMeshError, Unavailable
 
 
 @dataclass
 class BuildApi:
-    """`controls` by attempt; any other is a 404. `tokens` are those that were used."""
+    """`controls` by attempt; any other is a 404, or with `is_away` a 503. `tokens` are those that were used."""
 
     controls: dict[str, MemoryControl] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=set)
     url: str = ""
+    is_away: bool = False
 
     @asynccontextmanager
     async def serve(self, port: int = 0) -> AsyncIterator["BuildApi"]:
@@ -52,6 +53,8 @@ class BuildApi:
         return Starlette(routes=[route], exception_handlers={ScaleMeshError: _problem})
 
     async def _answer(self, request: Request) -> Response:
+        if self.is_away:
+            raise Unavailable("Being restarted.")
         control = self.controls.get(request.path_params["attempt"])
         if control is None:
             raise NotFound("No such attempt.")

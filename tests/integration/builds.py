@@ -14,6 +14,7 @@ import msgspec
 from scalemesh.buildserver.control.memory import MemoryControl
 from scalemesh.core.build import BuildErrored, BuildSettings, BuildSpec, Claim, Credentials, GitSource, Limits
 from scalemesh.core.ids import new_id
+from scalemesh.dispatch.backends import processes
 from scalemesh.dispatch.backends.base import Handle, Launch
 from scalemesh.dispatch.backends.local import LocalBackend, LocalSettings
 from scalemesh.dispatch.toolchains.broker import Broker
@@ -96,6 +97,15 @@ class Farm:
         control.agent_log = log.read_text()  # type: ignore[attr-defined]
         await self.backend.stop(claimed.spec.attempt, handle)
         return control
+
+
+def remains(attempt: str) -> list[str]:
+    """Everything on this machine that has an attempt's name: processes, mounts, cgroups, folders and their owners."""
+    found = [f"process {pid}" for pid in processes.of_attempt(attempt)]
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    found += [line for line in mounts if attempt in line]
+    found += [str(path) for path in Path("/sys/fs/cgroup").rglob(f"*{attempt}*")]
+    return found
 
 
 async def eventually(look: Callable[[], Any], within_s: float = 20) -> None:

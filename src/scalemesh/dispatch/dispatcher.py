@@ -7,6 +7,7 @@ takes its attempts up where they are.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -55,11 +56,17 @@ class Dispatcher:
             group.create_task(self._forever("sweep", self._reconciler.sweep, every_s=60))
 
     async def drain(self) -> None:
-        """A clean stop: what runs here is stopped and queued again, at once and without counting as a fault."""
+        """A clean stop: what runs here is stopped and queued again, at once and without counting as a fault.
+
+        What cannot be stopped in time goes on, and is taken up by the next process of this name.
+        """
         await asyncio.gather(*self._launching, return_exceptions=True)
+        await self._reconciler.close()
         live = await self._queue.live(self._settings.name)
-        async with asyncio.timeout(_STOP_S):
-            await asyncio.gather(*(self._give_back(attempt) for attempt in live))
+        stopping = [asyncio.create_task(self._guarded("stop", partial(self._give_back, one))) for one in live]
+        if stopping:
+            _, late = await asyncio.wait(stopping, timeout=_STOP_S)
+            log.info("builds put back into the queue", count=len(live) - len(late), late=len(late))
 
     async def _give_back(self, live: Live) -> None:
         await self._backend.stop(live.attempt, live.handle)

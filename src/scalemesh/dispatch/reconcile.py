@@ -53,6 +53,12 @@ class Reconciler:
             log.warning("orphan of a build removed", attempt=orphan)
             await self._backend.stop(orphan, None)
 
+    async def close(self) -> None:
+        """Ends what is under way; the next process does it again."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     def _start(self, due: Due) -> None:
         if due.live.attempt in self._busy:
             return

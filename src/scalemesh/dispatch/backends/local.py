@@ -75,7 +75,8 @@ class LocalBackend(Backend):
 
     def _launch(self, launch: Launch) -> Handle:
         folder = self._settings.builds / launch.attempt
-        if running := processes.of_attempt(launch.attempt):
+        child = self._children.get(launch.attempt)
+        if running := [child.pid] if child and child.poll() is None else processes.of_attempt(launch.attempt):
             return _handle(running[0])
         if folder.exists():
             self._stop(launch.attempt)
