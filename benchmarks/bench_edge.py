@@ -2,6 +2,7 @@
 
 nginx is tuned as its manual advises for static files: sendfile, tcp_nopush, open_file_cache, gzip_static, a buffered
 access log. Each server is pinned to the first core and wrk to the others, where the machine has more than one.
+`load_before` says whether the machine was busy with something else: then only the CPU per request means anything.
 Needs `nginx` and `wrk` (Debian: `apt-get install nginx-light wrk`); without one it says so and measures nothing.
 """
 
@@ -193,7 +194,7 @@ async def bench(seconds: float, rounds: int, only: str | None) -> dict[str, obje
 
 
 def compare(ours: Server, theirs: Server, seconds: float, rounds: int, only: str | None) -> dict[str, object]:
-    results: dict[str, object] = {}
+    results: dict[str, object] = {"cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 1)}
     ratios, targets = {}, {}
     print(f"{'case':<24}{'server':<12}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'CPU µs':>9}")
     for case in (case for case in CASES if only in {None, case.name}):
