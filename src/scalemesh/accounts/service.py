@@ -55,9 +55,11 @@ class Accounts:
             await session.merge(Installation(key=_TOKEN_HASH, value=secret_hash(token)))
         return token
 
-    async def setup(self, token: str, email: str, password: str, team: str) -> tuple[UserView, TeamView, str]:
+    async def setup(
+        self, token: str, email: str, password: str, team: str, peer: str = ""
+    ) -> tuple[UserView, TeamView, str]:
         """Makes the first administrator, their team and an API token for them; once. Adopts the demo's team."""
-        await self._check_setup_token(token)
+        await self._check_setup_token(token, peer)
         address, slug, name = parse_email(email), parse_team(team), team.strip()
         password_hash = await self._passwords.hash(password)
         now = self._clock()
@@ -172,9 +174,15 @@ class Accounts:
             team = await self._team(session, parse_team(slug), name, self._clock())
             return system_actor(team.id, team.slug)
 
-    async def _check_setup_token(self, token: str) -> None:
-        async with self._db.read() as session:
-            await self._expect_setup_token(session, token)
+    async def _check_setup_token(self, token: str, peer: str) -> None:
+        limits = {f"setup:{peer}": MAX_FAILURES_OF_PEER}
+        self._throttle.check(limits)
+        try:
+            async with self._db.read() as session:
+                await self._expect_setup_token(session, token)
+        except Forbidden:
+            self._throttle.failed(limits)
+            raise
 
     async def _complete_setup(self, session: AsyncSession, token: str, now: int) -> None:
         await self._expect_setup_token(session, token)

@@ -101,8 +101,7 @@ async def sizes(session: AsyncSession, team_id: str, hashes: Iterable[str]) -> d
     found: dict[str, int] = {}
     for some in _slices(sorted(set(hashes))):
         query = select(Blob.sha256, Blob.size).where(Blob.team_id == team_id, Blob.sha256.in_(some))
-        for sha256, size in await session.execute(query):
-            found[sha256] = size
+        found.update((row.sha256, row.size) for row in await session.execute(query))
     return found
 
 

@@ -1,7 +1,7 @@
 """The queue: what the dispatcher takes, holds and gives back. Every method may be repeated."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -37,7 +37,7 @@ class Claimed:
     project: str
     team: str
     target: str
-    token: str
+    token: str = field(repr=False)
     limits: Limits
 
 

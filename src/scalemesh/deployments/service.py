@@ -252,7 +252,7 @@ class Deployments:
         if sources is None:
             raise InvalidInput("The platform's own repositories are not available here.", code="no_local_sources")
         found = await sources.resolve(project.git_url, wanted, self._projects.credentials(project))
-        return GitSource(url=project.git_url, commit=found.commit, ref=found.ref or wanted)
+        return GitSource(url=project.git_url, commit=found.commit, ref=found.ref)
 
     def _new(
         self, actor: Actor, project: Project, source: Source, trigger: str, target: str, *, force: bool

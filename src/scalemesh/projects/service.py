@@ -88,7 +88,7 @@ class Projects:
     async def update(self, actor: Actor, ref: str, changes: ProjectChanges) -> ProjectView:
         """Counts from the next deployment on."""
         async with self._db.write() as session:
-            row = await self.find(session, actor, ref, "project:write")
+            row = await self.find(session, actor, ref, "project:write", lock=True)
             if not isinstance(changes.git_url, UnsetType) and not row.internal:
                 row.git_url = self._check_url(changes.git_url) if changes.git_url else None
             if not isinstance(changes.production_branch, UnsetType):

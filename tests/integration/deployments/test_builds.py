@@ -263,7 +263,7 @@ class TestPublish:
         build = await kit.deployments.builds.authenticate(agent.build.attempt, agent.claimed.token)
         await kit.deployments.builds.accept_manifest(build, made)
         version = await kit.deployments.routes.version()
-        assert version == 1
+        assert version == 2
 
     async def test_fenced(self, kit: Kit, agent: Agent) -> None:
         await kit.deployments.queue.requeue(agent.build.attempt, "Gone.")

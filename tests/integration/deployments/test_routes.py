@@ -24,7 +24,7 @@ class TestFeed:
         made = await kit.ready(actor)
         snapshot = await kit.deployments.routes.changes(0)
         own = made.url.removeprefix("http://").removesuffix(":8080")
-        assert (snapshot.version, snapshot.full) == (1, True)
+        assert (snapshot.version, snapshot.full) == (2, True)
         assert served(snapshot.routes) == {own: made.id, "blog.localhost": made.id}
 
     async def test_only_what_changed(self, kit: Kit) -> None:
@@ -32,8 +32,8 @@ class TestFeed:
         await kit.project(actor)
         await kit.ready(actor)
         second = await kit.ready(actor)
-        snapshot = await kit.deployments.routes.changes(1)
-        assert (snapshot.version, snapshot.full, len(snapshot.routes)) == (2, False, 2)
+        snapshot = await kit.deployments.routes.changes(2)
+        assert (snapshot.version, snapshot.full, len(snapshot.routes)) == (3, False, 2)
         assert set(served(snapshot.routes).values()) == {second.id}
 
     async def test_version_of_another_database_gets_everything(self, kit: Kit) -> None:
@@ -41,7 +41,7 @@ class TestFeed:
         await kit.project(actor)
         await kit.ready(actor)
         snapshot = await kit.deployments.routes.changes(99)
-        assert (snapshot.version, snapshot.full, len(snapshot.routes)) == (1, True, 2)
+        assert (snapshot.version, snapshot.full, len(snapshot.routes)) == (2, True, 2)
 
     async def test_removed_project_leaves_tombstones(self, kit: Kit) -> None:
         actor = await kit.actor()
@@ -50,7 +50,7 @@ class TestFeed:
         (live,) = await kit.deployments.queue.live("test-dispatcher")
         await kit.deployments.queue.cleaned(live.attempt)
         await kit.deployments.delete_project(actor, "blog")
-        snapshot = await kit.deployments.routes.changes(1)
+        snapshot = await kit.deployments.routes.changes(2)
         own = made.url.removeprefix("http://").removesuffix(":8080")
         assert served(snapshot.routes) == {own: None, "blog.localhost": None}
         assert (await kit.deployments.routes.changes(0)).routes == []
@@ -60,13 +60,13 @@ class TestFeed:
         await kit.project(actor)
         for _ in range(4):
             await kit.ready(actor)
-        seen, after = [], 1
-        while after < 4:
+        seen, after = [], 2
+        while after < 5:
             page = await kit.deployments.routes.changes(after, limit=1)
             assert page.routes
             seen += [(route.version, route.host) for route in page.routes]
             after = page.version
-        assert (after, len(seen), len(set(seen))) == (4, 4, 4)
+        assert (after, len(seen), len(set(seen))) == (5, 4, 4)
 
     async def test_promotes_at_once_lose_nothing(self, kit: Kit) -> None:
         """Whoever follows the feed while versions are committed ends with the same table as a full snapshot."""
@@ -102,16 +102,21 @@ class TestPoll:
         await kit.project(actor)
         first = await kit.ready(actor)
         await kit.ready(actor)
-        waiting = asyncio.create_task(kit.deployments.routes.poll(await edge(kit), 2, wait_s=20))
+        waiting = asyncio.create_task(kit.deployments.routes.poll(await edge(kit), 3, wait_s=20))
         await kit.wakeup.wait("edges", 5)  # the poll has begun: it has acknowledged
         await kit.deployments.promote(actor, first.id)
         async with asyncio.timeout(5):
             snapshot = await waiting
-        assert (snapshot.version, [route.host for route in snapshot.routes]) == (3, ["blog.localhost"])
+        assert (snapshot.version, [route.host for route in snapshot.routes]) == (4, ["blog.localhost"])
 
     async def test_nothing_new(self, kit: Kit) -> None:
-        snapshot = await kit.deployments.routes.poll(await edge(kit), 0, wait_s=0)
-        assert (snapshot.version, snapshot.routes) == (0, [])
+        snapshot = await kit.deployments.routes.poll(await edge(kit), 1, wait_s=0)
+        assert (snapshot.version, snapshot.full, snapshot.routes) == (1, False, [])
+
+    async def test_first_question_is_answered_at_once(self, kit: Kit) -> None:
+        async with asyncio.timeout(5):
+            snapshot = await kit.deployments.routes.poll(await edge(kit), 0, wait_s=20)
+        assert (snapshot.version, snapshot.full, snapshot.routes) == (1, True, [])
 
     async def test_unknown_token(self, kit: Kit) -> None:
         with pytest.raises(Unauthenticated):
@@ -137,7 +142,7 @@ class TestAcknowledge:
         await kit.wakeup.wait("routes", 5)
         shown = [(await kit.deployments.get(actor, made.id)).state]
         for each in ids:
-            await kit.deployments.routes.acknowledge(each, 1)
+            await kit.deployments.routes.acknowledge(each, 2)
             shown.append((await kit.deployments.get(actor, made.id)).state)
         await publishing
         assert shown == ["building", "building", "ready"]
@@ -155,7 +160,7 @@ class TestAcknowledge:
     async def test_edge_that_is_gone_does_not_count(self, kit: Kit) -> None:
         await kit.deployments.routes.acknowledge(await edge(kit), 0)
         kit.clock.advance(seconds=31)
-        assert await kit.deployments.routes.wait_acknowledged(1)
+        assert await kit.deployments.routes.wait_acknowledged(2)
 
     async def test_log_ends_when_ready_is_shown(self, kit: Kit) -> None:
         actor = await kit.actor()
