@@ -34,9 +34,13 @@ class Output:
             os.close(self._ours.pop())
 
     async def read(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._pump("stdout", self._out))
-            group.create_task(self._pump("stderr", self._err))
+        """To the end of both. Raises what `on_output` raised, as itself."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump("stdout", self._out))
+                group.create_task(self._pump("stderr", self._err))
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from failed
 
     async def _pump(self, stream: Stream, fd: int) -> None:
         reader = asyncio.StreamReader(limit=_CHUNK)
