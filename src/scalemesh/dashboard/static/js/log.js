@@ -75,14 +75,19 @@ class Rows {
   }
 }
 
-// Follows the end until the person scrolls up, again when they come back down.
+// Follows the end until the person scrolls up, again when they come back down. Only what their hand does counts:
+// our own scrolling, and what layout does to the position, must not switch it.
 class Follow {
   constructor(box, button) {
     this.box = box;
     this.button = button;
     this.top = 0;
+    this.byHand = false;
     button.addEventListener("click", () => this.set(!this.on));
     box.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    for (const kind of ["wheel", "touchmove", "keydown", "pointerdown"]) {
+      box.addEventListener(kind, () => (this.byHand = true), { passive: true });
+    }
   }
 
   set(on) {
@@ -92,14 +97,16 @@ class Follow {
   }
 
   keep() {
-    if (this.on) this.box.scrollTop = this.box.scrollHeight;
+    if (!this.on) return;
+    this.box.scrollTop = this.box.scrollHeight;
+    this.byHand = false;
   }
 
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.box;
     const atEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
-    if (scrollTop < this.top - 2 && !atEnd && this.on) this.set(false);
-    else if (atEnd && !this.on && scrollTop > this.top) this.set(true);
+    if (this.byHand && this.on && scrollTop < this.top) this.set(false);
+    else if (this.byHand && !this.on && atEnd && scrollTop > this.top) this.set(true);
     this.top = scrollTop;
   }
 }
@@ -112,7 +119,7 @@ export function openLog(root, refresh) {
   const button = root.querySelector("[data-log-follow]");
   const rows = new Rows(box);
   const following = new Follow(box, button);
-  const wanted = /^#L\d+$/.test(location.hash) ? location.hash.slice(1) : null;
+  let wanted = /^#L\d+$/.test(location.hash) ? location.hash.slice(1) : null;
   let waiting = [];
   let scheduled = false;
   let ended = root.dataset.ended !== undefined;
@@ -127,7 +134,7 @@ export function openLog(root, refresh) {
     const step = rows.heading;
     for (const line of lines) rows.add(line);
     following.keep();
-    if (wanted) link(wanted, lines);
+    if (wanted) link(wanted);
     if (live && rows.heading !== step) refresh();
   }
 
@@ -138,13 +145,17 @@ export function openLog(root, refresh) {
     else requestAnimationFrame(show);
   }
 
-  function link(id, lines) {
-    if (!lines.some((line) => `L${line.seq + 1}` === id)) return;
-    document.getElementById(id).classList.add("is-linked");
-    document.getElementById(id).scrollIntoView({ block: "center" });
+  // Again with every batch, until the person scrolls: lines above and below it are still coming.
+  function link(id) {
+    const row = document.getElementById(id);
+    if (!row || following.byHand) return;
+    row.classList.add("is-linked");
+    box.scrollTop += row.getBoundingClientRect().top - box.getBoundingClientRect().top - box.clientHeight / 2;
+    box.scrollIntoView({ block: "nearest" });
   }
 
   addEventListener("hashchange", () => {
+    wanted = null;
     for (const row of box.querySelectorAll(".is-linked")) row.classList.remove("is-linked");
     following.set(false);
   });

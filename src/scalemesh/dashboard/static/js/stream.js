@@ -3,7 +3,7 @@ const MIN_PAUSE_MS = 250;
 const MAX_PAUSE_MS = 5000;
 const SILENCE_MS = 40_000; // the server says something every 15 s
 const POLL_MS = 1500;
-const TRIES_BEFORE_POLLING = 4; // a proxy that lets no WebSocket through
+const TRIES_BEFORE_POLLING = 2; // where no WebSocket has ever opened: some proxy lets none through
 
 const NOT_ALLOWED = 4403;
 
@@ -12,6 +12,7 @@ export function follow(deployment, after, handlers) {
   const base = `/v1/deployments/${encodeURIComponent(deployment)}`;
   let last = after;
   let failures = 0;
+  let hasOpened = false;
   let jumpedAfter = null;
   let ended = false;
   let socket = null;
@@ -44,6 +45,7 @@ export function follow(deployment, after, handlers) {
     url.protocol = url.protocol.replace("http", "ws");
     const own = (socket = new WebSocket(url));
     own.onopen = () => {
+      hasOpened = true;
       handlers.status("live");
       listen();
     };
@@ -67,7 +69,7 @@ export function follow(deployment, after, handlers) {
     handlers.status(failures > 1 ? "lost" : "waiting");
     clearTimeout(timer);
     const pause = Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** failures) * (0.5 + Math.random() / 2);
-    timer = setTimeout(failures > TRIES_BEFORE_POLLING ? poll : connect, pause);
+    timer = setTimeout(!hasOpened && failures >= TRIES_BEFORE_POLLING ? poll : connect, pause);
   }
 
   async function json(path) {

@@ -1,0 +1,233 @@
+"""What the scripts promise, in a real browser."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests import browser as chromium
+from tests.integration.dashboard.log_site import Line, LogSite, line, serving
+
+FLAGS = [
+    "--no-sandbox",  # the tests may run as root
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+END: Line = {"type": "end", "state": "ready"}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = chromium.path()
+    assert executable, "run `make test`, which installs Chromium"
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def site() -> Iterator[LogSite]:
+    with serving(LogSite()) as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser, site: LogSite) -> Iterator[Page]:
+    """Signed in. Fails on any script error and on anything that the content security policy stopped."""
+    context = browser.new_context()
+    context.set_default_timeout(15_000)
+    context.add_cookies([{"name": "scalemesh", "value": "secret", "url": site.url}])
+    opened = context.new_page()
+    problems: list[str] = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("console", lambda said: problems.append(said.text) if "Content Security" in said.text else None)
+    yield opened
+    context.close()
+    assert problems == []
+
+
+def numbers(page: Page) -> list[int]:
+    shown: list[int] = page.eval_on_selector_all(".line-no", "all => all.map(each => Number(each.dataset.n))")
+    return shown
+
+
+def test_every_line_once_and_in_order_across_lost_connections(page: Page, site: LogSite) -> None:
+    site.plays = [
+        [line(0, "a"), line(1, "b"), None],
+        [line(1, "b"), line(2, "c"), None],  # repeats
+        [line(4, "e"), None],  # leaves one out: it is asked for again
+        [line(3, "d"), line(4, "e"), END],
+    ]
+    page.goto(f"{site.url}/deployments/dpl_1")
+    expect(page.locator(".line")).to_have_count(5)
+
+    assert numbers(page) == [1, 2, 3, 4, 5]
+    assert site.after == [-1, 1, 2, 2]
+
+
+def test_a_gap_that_stays_is_shown_rather_than_waited_for(page: Page, site: LogSite) -> None:
+    site.plays = [[line(0, "a"), line(2, "c"), END]]
+    page.goto(f"{site.url}/deployments/dpl_1")
+    expect(page.locator(".line")).to_have_count(2)
+
+    assert numbers(page) == [1, 3]
+
+
+def test_a_proxy_that_lets_no_websocket_through_is_polled_around(page: Page, site: LogSite) -> None:
+    site.refuses = True
+    site.lines = [line(0, "a"), line(1, "b")]
+    site.set_state("ready")
+    page.goto(f"{site.url}/deployments/dpl_1")
+
+    expect(page.locator(".line")).to_have_count(2)
+    assert site.polled[0] == -1
+
+
+def test_output_is_text_with_allowed_colours_and_nothing_hidden(page: Page, site: LogSite) -> None:
+    hostile = "\x1b[31mred\x1b[0m <img src=x onerror=alert(1)> \u202eltr \x07 \x1b[38;2;10;200;10mrgb\x1b[48;5;21mbg"
+    site.plays = [[line(0, hostile), END]]
+    page.goto(f"{site.url}/deployments/dpl_1")
+    text = page.locator(".line-text")
+
+    expect(text).to_have_text("red <img src=x onerror=alert(1)> U+202Eltr U+0007 rgbbg")
+    assert page.locator(".line-text img").count() == 0
+    expect(page.locator(".a-red")).to_have_text("red")
+    expect(page.locator(".control").first).to_have_text("U+202E")
+    classes = set(page.eval_on_selector_all(".line-text *", "all => all.flatMap(each => [...each.classList])"))
+    assert classes == {"a-red", "a-green", "b-blue", "control"}
+
+
+def test_steps_head_their_lines(page: Page, site: LogSite) -> None:
+    site.plays = [[line(0, "x", "clone"), line(1, "y", "build"), line(2, "z", "build"), END]]
+    page.goto(f"{site.url}/deployments/dpl_1")
+
+    expect(page.locator(".log-step")).to_have_text(["Clone", "Build"])
+
+
+def test_follows_the_end_until_scrolled_up(page: Page, site: LogSite) -> None:
+    site.plays = [[line(n, f"line {n}") for n in range(1000)]]
+    page.goto(f"{site.url}/deployments/dpl_1")
+    follow = page.get_by_role("button", name="Follow")
+    expect(page.get_by_text("line 999", exact=True)).to_be_in_viewport()
+    expect(follow).to_have_attribute("aria-pressed", "true")
+
+    page.get_by_role("log").hover()
+    page.mouse.wheel(0, -3000)
+    expect(follow).to_have_attribute("aria-pressed", "false")
+    follow.click()
+
+    expect(page.get_by_text("line 999", exact=True)).to_be_in_viewport()
+
+
+def test_a_link_to_a_line_leads_there(page: Page, site: LogSite) -> None:
+    site.plays = [[*[line(n, f"line {n}") for n in range(1000)], END]]
+    page.goto(f"{site.url}/deployments/dpl_1#L400")
+
+    expect(page.get_by_text("line 399", exact=True)).to_be_in_viewport()
+    expect(page.locator(".is-linked .line-text")).to_have_text("line 399")
+
+
+def test_the_end_of_the_log_refreshes_the_page_around_it(page: Page, site: LogSite) -> None:
+    site.plays = [[line(0, "a")]]
+    page.goto(f"{site.url}/deployments/dpl_1")
+    expect(page.get_by_text("Building", exact=True)).to_be_visible()
+    expect(page.locator(".line")).to_have_count(1)
+
+    site.set_state("ready")
+
+    expect(page.get_by_text("Ready", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="Visit")).to_be_visible()
+    expect(page.locator(".line")).to_have_count(1)
+    assert page.title().startswith("Ready")
+
+
+def test_a_form_is_sent_once(page: Page, site: LogSite) -> None:
+    site.set_state("ready")
+    site.plays = [[END]]
+    page.goto(f"{site.url}/deployments/dpl_1")
+    page.get_by_role("button", name="Redeploy").dblclick()
+    page.wait_for_load_state()
+
+    assert [call[0] for call in site.services.deployments.calls] == ["redeploy"]
+
+
+def test_keyboard_skips_to_the_content_first(page: Page, site: LogSite) -> None:
+    page.goto(f"{site.url}/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+
+    expect(page.get_by_role("link", name="New project")).to_be_focused()
+
+
+def test_escape_closes_a_menu(page: Page, site: LogSite) -> None:
+    page.goto(f"{site.url}/")
+    page.get_by_label("Account of").click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    page.keyboard.press("Escape")
+
+    expect(page.get_by_role("button", name="Sign out")).to_be_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_page_is_wider_than_the_screen(page: Page, site: LogSite, width: int, scheme: str) -> None:
+    site.services.fill()
+    site.plays = [[line(0, "x" * 5000), END]]
+    page.set_viewport_size({"width": width, "height": 740})
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    deployment = site.services.deployments.all[0].id
+    paths = ["/", "/new", "/tokens", "/projects/shop", "/projects/shop/settings", "/projects/shop/env", "/login"]
+    for path in [*paths, "/projects/shop/delete", f"/deployments/{deployment}", "/nowhere"]:
+        page.goto(site.url + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_contrast_meets_wcag_aa(page: Page, site: LogSite, scheme: str) -> None:
+    """https://www.w3.org/TR/WCAG22/#contrast-minimum"""
+    site.services.fill()
+    site.plays = [[line(0, "plain"), line(1, "wrong", level="error"), line(2, "hm", level="warn"), END]]
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    for path in ["/", "/new", "/tokens", "/projects/shop", "/projects/shop/env"]:
+        page.goto(site.url + path)
+        assert page.evaluate(CONTRAST) == [], path
+    for deployment in site.services.deployments.all[:3]:
+        page.goto(f"{site.url}/deployments/{deployment.id}")
+        expect(page.locator(".line")).to_have_count(3)
+        assert page.evaluate(CONTRAST) == [], deployment.state
+
+
+def test_forms_work_without_scripts(browser: Browser, site: LogSite) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    page.goto(f"{site.url}/new")
+    page.get_by_label("Email").fill("ada@example.org")
+    page.get_by_label("Password").fill("correct horse")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Repository URL").fill("https://github.com/acme/blog")
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Deploy").click()
+
+    assert [call[0] for call in site.services.deployments.calls] == ["create"]
+    context.close()
+
+
+def test_log_without_scripts_is_a_link_to_the_text(browser: Browser, site: LogSite) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    context.add_cookies([{"name": "scalemesh", "value": "secret", "url": site.url}])
+    page = context.new_page()
+    page.goto(f"{site.url}/deployments/dpl_1")
+
+    assert page.get_by_role("link", name="Read it as text").get_attribute("href") == "/deployments/dpl_1/log.txt"
+    context.close()
