@@ -2,7 +2,7 @@
 
 nginx is tuned as its manual advises for static files: sendfile, tcp_nopush, open_file_cache, gzip_static, a buffered
 access log. Each server is pinned to the first core and wrk to the others, where the machine has more than one.
-`load_before` says whether the machine was busy with something else: then only the CPU per request means anything.
+`quiet` is false if the machine was busy with something else: then the ratios say little.
 Needs `nginx` and `wrk` (Debian: `apt-get install nginx-light wrk`); without one it says so and measures nothing.
 """
 
@@ -194,7 +194,10 @@ async def bench(seconds: float, rounds: int, only: str | None) -> dict[str, obje
 
 
 def compare(ours: Server, theirs: Server, seconds: float, rounds: int, only: str | None) -> dict[str, object]:
-    results: dict[str, object] = {"cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 1)}
+    cores, load = os.cpu_count() or 1, os.getloadavg()[0]
+    results: dict[str, object] = {"cores": cores, "load_before": round(load, 1), "quiet": load < cores / 4}
+    if load >= cores / 4:
+        print(f"The machine is busy (load {load:.1f}): do not quote these ratios.", file=sys.stderr)
     ratios, targets = {}, {}
     print(f"{'case':<24}{'server':<12}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'CPU µs':>9}")
     for case in (case for case in CASES if only in {None, case.name}):
