@@ -77,7 +77,7 @@ def test_import_and_deploy_with_one_click(platform: Platform, git: Repositories,
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_label("Build command")).to_have_value("npm run build")
     page.get_by_role("button", name="Deploy").click()
-    expect(page.get_by_text("green words <b>not bold</b>")).to_be_visible()
+    expect(page.get_by_text("green words <b>not bold</b>")).to_be_visible(timeout=60_000)
     expect(page.get_by_text("Ready", exact=True).first).to_be_visible(timeout=60_000)
     site = page.get_by_role("link", name="Visit").first.get_attribute("href")
     assert site
