@@ -122,7 +122,7 @@ class Fleet:
     async def _spawn(self, slot: str, listener: socket.socket) -> asyncio.subprocess.Process:
         fd = listener.fileno()
         config = WorkerConfig(folder=self._folder, slot=slot, listener_fd=fd, every_host=self._every_host)
-        argv = [sys.executable, "-m", "scalemesh.main.edge_worker", msgspec.json.encode(config).decode()]
+        argv = [sys.executable, "-P", "-m", "scalemesh.main.edge_worker", msgspec.json.encode(config).decode()]
         return await asyncio.create_subprocess_exec(
             *argv, pass_fds=[fd], stdin=asyncio.subprocess.DEVNULL, start_new_session=True, env=_environment()
         )

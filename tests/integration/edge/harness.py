@@ -123,8 +123,8 @@ class FeedServer:
                 body = encode(await self._snapshot(int(match[1]), int(match[2])))
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            return  # asyncio's streams log a cancelled handler as an error
         finally:
             self._writers.discard(writer)
             writer.close()
