@@ -63,6 +63,7 @@ class Blobs:
         finally:
             for task in pending:
                 task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
         await self._record(team_id, stored)
         return len(stored)
 

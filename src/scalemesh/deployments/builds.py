@@ -31,13 +31,14 @@ from scalemesh.db import Database, Wakeup
 from scalemesh.db.tables import Attempt, Deployment, Project
 from scalemesh.deployments import ingest, journal, promotion
 from scalemesh.deployments.blobs import Blobs
+from scalemesh.deployments.ingest import Cursor
 from scalemesh.deployments.policy import BuildPolicy
 from scalemesh.deployments.queue import end
 from scalemesh.deployments.routes import Routes
 from scalemesh.deployments.spec import branch_of, build_spec
 from scalemesh.deployments.state import Cause, apply, locked
 from scalemesh.deployments.uploads import Uploads
-from scalemesh.errors import Conflict, NotFound, Unauthenticated
+from scalemesh.errors import Conflict, InvalidInput, NotFound, Unauthenticated
 from scalemesh.logs.service import LogService
 from scalemesh.projects import Projects, Sites
 
@@ -128,16 +129,15 @@ class Builds:
 
         A batch that would leave a gap is not taken: the answer says what is wanted.
         """
-        async with self._db.write() as session:
-            row, attempt = await self._live(session, build)
-            taken = ingest.advance(row, attempt, batch.lines)
-            attempt.lease_expires_at = self._clock() + self._policy.lease_s * 1000
-        if batch.lines and taken:
+        ingest.check(build.deployment, build.number, batch.lines)
+        cursor = await self._advance(build, batch)
+        if batch.lines and cursor.taken:
             await self._logs.publish(batch.lines)
-        if batch.events and taken:
-            attempt = await self._record(build, batch)
-        canceled = row.cancel_requested_at is not None
-        return BatchAnswer(next_seq=row.log_next, next_event=attempt.events_next, cancel=canceled)
+        if batch.events and cursor.taken:
+            next_event = (await self._record(build, batch)).events_next
+        else:
+            next_event = cursor.next_event
+        return BatchAnswer(next_seq=cursor.next_seq, next_event=next_event, cancel=cursor.canceled)
 
     async def heartbeat(self, build: Build) -> HeartbeatAnswer:
         """Prolongs the lease, and says whether to stop."""
@@ -178,6 +178,20 @@ class Builds:
         self._wakeup.notify("queue")
         await self._routes.wait_acknowledged(version)
         self._wakeup.notify(f"deployment:{build.deployment}")
+
+    async def _advance(self, build: Build, batch: Batch) -> Cursor:
+        if batch.lines:
+            first, count = batch.lines[0].seq, len(batch.lines)
+            async with self._db.write() as session:
+                found = await ingest.advance(session, build.deployment, build.attempt, build.number, first, count)
+            if found:
+                return found
+        async with self._db.read() as session:
+            row, attempt = _current(*await _rows(session, build))
+        if batch.lines and batch.lines[0].seq < attempt.first_seq:
+            raise InvalidInput("These numbers are from before this attempt.", code="invalid_line")
+        canceled = row.cancel_requested_at is not None
+        return Cursor(not batch.lines, row.log_next, attempt.events_next, canceled)
 
     async def _record(self, build: Build, batch: Batch) -> Attempt:
         async with self._db.write() as session:

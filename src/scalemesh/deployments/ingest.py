@@ -1,8 +1,11 @@
 """What an agent reports: log lines that continue the cursor, and events that continue their count."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
+from sqlalchemy import case, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from scalemesh.core.build import (
     BuildErrored,
@@ -14,6 +17,7 @@ from scalemesh.core.build import (
 )
 from scalemesh.core.documents import encode
 from scalemesh.core.logs import MAX_LINE_BYTES, LogLine
+from scalemesh.core.state import ACTIVE
 from scalemesh.db.tables import Attempt, Deployment
 from scalemesh.deployments.views import StepRow
 from scalemesh.errors import InvalidInput
@@ -23,22 +27,48 @@ MAX_COMMIT_MESSAGE = 4000
 MAX_AUTHOR = 300
 
 
-def advance(row: Deployment, attempt: Attempt, lines: Sequence[LogLine]) -> bool:
-    """Moves the cursor of a locked deployment past `lines`; False when they would leave a gap.
+@dataclass(frozen=True)
+class Cursor:
+    """Where an attempt's report stands; `taken`: the lines continued it."""
 
-    Lines from below the cursor are a batch sent again: they are accepted, and published again, once more.
-    """
-    if not lines:
-        return True
-    first = lines[0].seq
-    for seq, line in enumerate(lines, start=first):
-        fits = line.deployment == row.id and line.attempt == attempt.number and line.seq == seq
-        if not fits or first < attempt.first_seq or len(line.text.encode()) > MAX_LINE_BYTES:
+    taken: bool
+    next_seq: int
+    next_event: int
+    canceled: bool
+
+
+def check(deployment: str, number: int, lines: Sequence[LogLine]) -> None:
+    """Raises InvalidInput unless the lines are this attempt's and follow on each other."""
+    for seq, line in enumerate(lines, start=lines[0].seq if lines else 0):
+        fits = line.deployment == deployment and line.attempt == number and line.seq == seq
+        if not fits or len(line.text.encode()) > MAX_LINE_BYTES:
             raise InvalidInput(f"Line {line.seq} does not belong here.", code="invalid_line")
-    if first > row.log_next:
-        return False
-    row.log_next = max(row.log_next, first + len(lines))
-    return True
+
+
+async def advance(
+    session: AsyncSession, deployment: str, attempt: str, number: int, first: int, count: int
+) -> Cursor | None:
+    """Moves the cursor past `count` lines from number `first` on: one statement, which is the fence and the lock.
+
+    None: the attempt is over, or the lines leave a gap. Lines from below the cursor are a batch sent again: they are
+    accepted, and published again.
+    """
+    own = select(Attempt).where(Attempt.id == attempt).subquery()
+    after = first + count
+    query = (
+        update(Deployment)
+        .where(
+            Deployment.id == deployment,
+            Deployment.attempt == number,
+            Deployment.state.in_(ACTIVE),
+            Deployment.log_next >= first,
+            select(own.c.first_seq).scalar_subquery() <= first,
+        )
+        .values(log_next=case((Deployment.log_next < after, after), else_=Deployment.log_next))
+        .returning(Deployment.log_next, select(own.c.events_next).scalar_subquery(), Deployment.cancel_requested_at)
+    )
+    found = (await session.execute(query, execution_options={"synchronize_session": False})).first()
+    return Cursor(True, found[0], found[1], found[2] is not None) if found else None
 
 
 def record(row: Deployment, attempt: Attempt, events: Sequence[BuildEvent]) -> BuildErrored | None:
