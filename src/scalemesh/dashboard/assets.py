@@ -12,7 +12,10 @@ _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_STYLES = ("css/tokens.css", "css/base.css", "css/components.css", "css/log.css")
+_STYLES = [
+    f"css/{name}.css"
+    for name in ("tokens", "base", "controls", "cards", "rows", "forms", "navigation", "build", "log", "narrow")
+]
 _FOREVER = "public, max-age=31536000, immutable"
 
 
