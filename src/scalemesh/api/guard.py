@@ -21,7 +21,7 @@ from scalemesh.api.services import Services
 REQUEST_ID = "X-Request-Id"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PROBES = frozenset({"/healthz", "/readyz"})  # asked by address, not by name; they tell nothing
-_QUIET = re.compile(r"/(healthz|readyz|metrics|assets/.*|v1/builds/.*|v1/edge/.*)")  # machines, many times a minute
+_MACHINES = ("/v1/builds/", "/v1/edge/")  # many times a minute
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -127,7 +127,8 @@ class _Exchange:
         method, path = self._scope.get("method", "WEBSOCKET"), self._scope["path"]
         route = getattr(self._scope.get("route"), "path", "other")
         self._services.metrics.observe(method, route, self.status, seconds)
-        level = "debug" if _QUIET.fullmatch(path) and self.status < 400 else "info"
+        is_news = self.status >= 400 or (method not in _SAFE and not path.startswith(_MACHINES))
+        level = "info" if is_news else "debug"
         peer = (self._scope.get("client") or ("",))[0]
         # The query is left out: it may carry a set-up token.
         getattr(log, level)(

@@ -14,8 +14,9 @@ import uvicorn
 
 from scalemesh.api import Services, create_app
 from scalemesh.main import process
+from scalemesh.main.dispatcher import dispatching, require_sandbox
 from scalemesh.main.platform import Platform, open_platform
-from scalemesh.settings import Settings, load
+from scalemesh.settings import Settings
 
 LOCAL_EDGE = "local"
 _STOP_S = 1  # for answers that are on their way when we stop; longer ones are cut
@@ -43,7 +44,7 @@ def main() -> None:
     for fd in (given.listen_fd, given.status_fd):
         os.set_inheritable(fd, False)  # builds outlive us, and must not hold our port
     listener = socket.socket(fileno=given.listen_fd)
-    process.run(lambda: serve(load(os.environ), listener, Status(given.status_fd), demo=given.demo))
+    process.run(lambda settings: serve(settings, listener, Status(given.status_fd), demo=given.demo))
 
 
 async def serve(
@@ -52,12 +53,13 @@ async def serve(
     """Until SIGTERM or SIGINT. `is_apart`: dispatcher and pump are processes of their own."""
     stopping = process.stop_on_signal()
     async with AsyncExitStack() as stack:
+        trying = None if is_apart else asyncio.create_task(require_sandbox(settings))  # half a second, beside the rest
         platform = await stack.enter_async_context(open_platform(settings, pump=not is_apart))
+        if trying:
+            await trying
         await _prepare(platform, status)
         parts = [await stack.enter_async_context(_serving(platform, listener, stopping))]
         if not is_apart:
-            from scalemesh.main.dispatcher import dispatching
-
             parts.append(await stack.enter_async_context(dispatching(platform)))
         if demo:
             stack.enter_context(_demonstrating(platform, status))

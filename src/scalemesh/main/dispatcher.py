@@ -16,13 +16,21 @@ from scalemesh.dispatch.toolchains.store import Store
 from scalemesh.errors import BadSettings
 from scalemesh.main.platform import Platform, environ_of_programs, open_platform, repositories, uids
 from scalemesh.main.process import until_signal
+from scalemesh.sandbox import probe
 from scalemesh.settings import Settings
 
 
 async def serve(settings: Settings) -> None:
     """Until SIGTERM or SIGINT; running builds go back to the queue."""
+    await require_sandbox(settings)
     async with open_platform(settings, pump=False) as platform, dispatching(platform) as running:
         await until_signal(running)
+
+
+async def require_sandbox(settings: Settings) -> None:
+    """Raises BadSettings, with cause and fix, where builds cannot be isolated and the operator wants them to be."""
+    if settings.build.sandbox != "none":
+        await probe.require(settings.build.uid_first)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -11,39 +12,38 @@ import structlog
 import uvloop
 
 from scalemesh.errors import BadSettings
+from scalemesh.settings import Settings, load
 
 BAD_SETTINGS = 2
 
 
-def run(main: Callable[[], Coroutine[Any, Any, None]]) -> NoReturn:
-    """Runs `main` on uvloop and exits: 0, or 2 with one line on stderr for BadSettings."""
-    configure_log()
+def run(main: Callable[[Settings], Coroutine[Any, Any, None]], **options: Any) -> NoReturn:
+    """Loads the settings, runs `main` on uvloop and exits: 0, or 2 with one line on stderr for BadSettings."""
     try:
+        settings = load(os.environ, **options)
+        configure_log(settings.log_level)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(main())
+            runner.run(main(settings))
     except BadSettings as error:
         sys.stderr.write(f"error: {error.message} {error.hint or ''}".rstrip() + "\n")
         sys.exit(BAD_SETTINGS)
     sys.exit(0)
 
 
-def configure_log() -> None:
+def configure_log(level: str) -> None:
     """Events with keys on stderr: for people where a terminal reads them, as JSON elsewhere."""
-    is_terminal = sys.stderr.isatty()
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer(pad_event_to=0, pad_level=False)
-        if is_terminal
-        else structlog.processors.JSONRenderer()
-    )
+    processors: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+    ]
+    if sys.stderr.isatty():
+        processors.append(structlog.dev.ConsoleRenderer(pad_event_to=0, pad_level=False))
+    else:
+        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            *([] if is_terminal else [structlog.processors.format_exc_info]),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -67,7 +67,7 @@ def _with_defaults(s: Settings) -> Settings:
         s,
         data_dir=data,
         url=(s.url or f"http://localhost:{s.api_port}").rstrip("/"),
-        internal_url=(s.internal_url or f"http://127.0.0.1:{s.api_port}").rstrip("/"),
+        internal_url=(s.internal_url or f"http://{_reached_at(s.host)}:{s.api_port}").rstrip("/"),
         sites_url=(s.sites_url or f"http://*.localhost:{s.edge_port}").rstrip("/"),
         database_url=s.database_url or f"sqlite+aiosqlite:///{data}/scalemesh.db",
         storage_url=s.storage_url or f"file://{data}/artifacts",
@@ -75,6 +75,13 @@ def _with_defaults(s: Settings) -> Settings:
     )
     _check(filled)
     return filled
+
+
+def _reached_at(host: str) -> str:
+    """Where this machine reaches what listens on `host`."""
+    if host in {"", "0.0.0.0", "localhost"}:  # noqa: S104  nothing is bound here
+        return "127.0.0.1"
+    return "[::1]" if host == "::" else f"[{host}]" if ":" in host else host
 
 
 def _check(s: Settings) -> None:
@@ -87,6 +94,10 @@ def _check(s: Settings) -> None:
     for name, port in (("SCALEMESH_API_PORT", s.api_port), ("SCALEMESH_EDGE_PORT", s.edge_port)):
         if not 0 < port < 65536:
             raise BadSettings(f"{name}={port}: expected 1 to 65535", field=name)
+    if s.log_level not in {"debug", "info", "warning", "error"}:
+        raise BadSettings(
+            f"SCALEMESH_LOG_LEVEL={s.log_level!r}: expected debug, info, warning or error", field="SCALEMESH_LOG_LEVEL"
+        )
     if s.build.sandbox not in {"auto", "bubblewrap", "none"}:
         raise BadSettings(
             f"SCALEMESH_BUILD_SANDBOX={s.build.sandbox!r}: expected auto or none", field="SCALEMESH_BUILD_SANDBOX"

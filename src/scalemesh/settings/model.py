@@ -75,7 +75,7 @@ class Settings:
     edge_port: int = _setting("EDGE_PORT", 8080, "port of the sites")
     url: str = _setting("URL", "", "address of the dashboard as people type it; default http://localhost:<api port>")
     internal_url: str = _setting(
-        "INTERNAL_URL", "", "address of the API as agents and edges reach it; default http://127.0.0.1:<api port>"
+        "INTERNAL_URL", "", "address of the API as agents and edges reach it; default http://<host>:<api port>"
     )
     sites_url: str = _setting(
         "SITES_URL", "", "address of the sites with one `*`; default http://*.localhost:<edge port>"
@@ -92,6 +92,7 @@ class Settings:
         "key that encrypts secrets, 32 bytes in base64; default: made once, in <data>/secret.key (0600)",
         secret=True,
     )
+    log_level: str = _setting("LOG_LEVEL", "info", "what is logged: debug (every request), info, warning, error")
     setup_token: str = _setting("SETUP_TOKEN", "", "fixes the first-run token, for automation", secret=True)
     build: BuildSettings = field(default_factory=BuildSettings)
     edge: EdgeSettings = field(default_factory=EdgeSettings)
