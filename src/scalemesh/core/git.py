@@ -51,6 +51,7 @@ _CONFIG = """\
 	auto = false
 [advice]
 	detachedHead = false
+	fetchShowForcedUpdates = false
 [http]
 	followRedirects = initial
 	lowSpeedLimit = 1
