@@ -27,7 +27,8 @@ STATE_STYLES = {
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
-console = Console(highlight=False, soft_wrap=True)
+_UNWRAPPED = 4096  # columns, where no person looks: a pipe gets one line per row
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _UNWRAPPED)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
