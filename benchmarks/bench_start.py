@@ -30,7 +30,7 @@ def _start(platform: Platform, site: str) -> float:
     import subprocess
 
     ports = ["--api-port", str(platform.api_port), "--edge-port", str(platform.edge_port)]
-    argv = [platform.scalemesh, "up", "--data-dir", platform.data, *ports]
+    argv: list[str | Path] = [platform.scalemesh, "up", "--data-dir", platform.data, *ports]
     started = time.monotonic()
     with platform.log.open("ab") as log:
         platform.process = subprocess.Popen(argv, env=platform.environment(), stdout=log, stderr=log)

@@ -85,7 +85,7 @@ class Platform:
 
     def start(self) -> Self:
         ports = ["--api-port", str(self.api_port), "--edge-port", str(self.edge_port)]
-        argv = [self.scalemesh, "up", "--data-dir", self.data, *ports, *(["--demo"] if self.demo else [])]
+        argv: list[str | Path] = [self.scalemesh, "up", "--data-dir", self.data, *ports, *(["--demo"] if self.demo else [])]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(argv, env=self.environment(), stdout=log, stderr=log)
         return self.start_is_ready()
@@ -128,9 +128,10 @@ class Platform:
         return found
 
     def api_process(self) -> psutil.Process:
-        (found,) = [
-            p for p in self.children("scalemesh") if p.ppid() == self.process.pid and "api" in " ".join(p.cmdline())
-        ]
+        """The supervisor's own child that serves the API."""
+        assert self.process is not None
+        supervisor = self.process.pid
+        (found,) = [child for child in self.children("scalemesh.main.api") if child.ppid() == supervisor]
         return found
 
     def set_up(self, team: str = "acme") -> Self:
