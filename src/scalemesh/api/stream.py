@@ -6,7 +6,7 @@ last number seen), or when the log has ended (1000).
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import structlog
@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from scalemesh.api.identity import actor_of
 from scalemesh.api.services import Services
+from scalemesh.deployments import DeploymentView
 from scalemesh.errors import Forbidden, NotFound, Unauthenticated, Unavailable
 
 HEARTBEAT_S = 15.0
@@ -34,7 +35,10 @@ class LogStream:
     async def run(self, lines: AsyncIterator[msgspec.Struct]) -> None:
         """Returns when the connection is closed, from whichever side."""
         await self._socket.accept()
-        code = await _first(self._send(lines), self._watch(), self._listen(), self._restart())
+        try:
+            code = await _first(self._send(lines), self._watch(), self._listen(), self._restart())
+        except (Unauthenticated, Forbidden, NotFound):
+            code = NOT_ALLOWED
         if code is not None:
             await self._socket.close(code)
 
@@ -45,20 +49,19 @@ class LogStream:
         except Unavailable as error:
             log.info("log stream cut", deployment=self._deployment, cause=error.message)
             return RESTARTING
-        actor = await actor_of(self._socket, self._services)
-        ended = await self._services.deployments.get(actor, self._deployment)
-        await self._message({"type": "end", "state": ended.state})
+        await self._message({"type": "end", "state": (await self._look()).state})
         return NORMAL
 
-    async def _watch(self) -> int:
+    async def _look(self) -> DeploymentView:
+        """The deployment as this reader sees it at this moment. Raises what the API would answer."""
+        actor = await actor_of(self._socket, self._services)
+        return await self._services.deployments.get(actor, self._deployment)
+
+    async def _watch(self) -> NoReturn:
         """Says that we are there, and looks whether this reader still may read."""
         while True:
             await asyncio.sleep(HEARTBEAT_S)
-            try:
-                actor = await actor_of(self._socket, self._services)
-                await self._services.deployments.get(actor, self._deployment)
-            except (Unauthenticated, Forbidden, NotFound):
-                return NOT_ALLOWED
+            await self._look()
             await self._message({"type": "heartbeat"})
 
     async def _listen(self) -> None:

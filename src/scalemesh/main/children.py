@@ -40,6 +40,7 @@ class Child:
         self._started_at = 0.0
         self.pidfd = -1
         self.restart_at: float | None = None
+        self.has_been_steady = False
 
     @property
     def is_running(self) -> bool:
@@ -64,6 +65,7 @@ class Child:
         self._record.unlink(missing_ok=True)
         now = time.monotonic()
         steady = now - self._started_at > _STEADY_S
+        self.has_been_steady |= steady
         self._pause_s = _FIRST_PAUSE_S if steady else min(self._pause_s * 2, _LONGEST_PAUSE_S)
         self.restart_at = now + self._pause_s
         return status

@@ -146,7 +146,7 @@ class Supervisor:
         status = child.ended()
         if self._stopping:
             return
-        if status == BAD_SETTINGS:  # it has said why; to start it again would not help
+        if status == BAD_SETTINGS and not child.has_been_steady:  # it has said why; to start it again would not help
             self._stopping, self._exit_code = True, BAD_SETTINGS
             return
         pause_s = (child.restart_at or 0) - time.monotonic()

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from blockbuster import blockbuster_ctx
 
 from scalemesh.accounts import Actor
 from scalemesh.api import Services, create_app
@@ -75,4 +76,6 @@ async def api(kit: Kit, services: Services) -> AsyncIterator[Api]:
     transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False, client=("127.0.0.1", 1234))
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=URL))
-        yield Api(kit, services, http, await token_of(kit, "acme"), await token_of(kit, "globex"))
+        made = Api(kit, services, http, await token_of(kit, "acme"), await token_of(kit, "globex"))
+        with blockbuster_ctx("scalemesh"):  # what blocks the event loop fails: builds are dispatched from it, too
+            yield made
