@@ -89,7 +89,7 @@ class LocalBackend(Backend):
                 self._argv(launch, folder),
                 uid=uid,
                 cwd=folder,
-                env=self._settings.environ,
+                env={**self._settings.environ, processes.ATTEMPT: launch.attempt},
                 expose=(folder,),
                 cgroups=cgroup.procs_paths if cgroup else (),
                 stdout=log,

@@ -10,6 +10,7 @@ from pathlib import Path
 from scalemesh.errors import InfrastructureFault
 from scalemesh.sandbox.watch import descendants
 
+ATTEMPT = "SCALEMESH_AGENT_ATTEMPT"
 _POLL_S = 0.02
 
 
@@ -28,8 +29,9 @@ def start_time(pid: int) -> int | None:
 
 
 def of_attempt(attempt: str) -> list[int]:
-    """The agents that were started for it: its id is an argument of theirs."""
-    return [pid for pid in _pids() if any(attempt in argument for argument in _arguments(pid))]
+    """What was started for it, from the launcher on: known by an environment that nobody else has."""
+    mark = f"{ATTEMPT}={attempt}".encode()
+    return [pid for pid in _pids() if mark in _environment(pid)]
 
 
 def of_uid(uid: int) -> list[int]:
@@ -68,10 +70,10 @@ def _pids() -> Iterator[int]:
             yield int(entry.name)
 
 
-def _arguments(pid: int) -> list[str]:
+def _environment(pid: int) -> list[bytes]:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except (FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # it is gone, or not ours to look at
         return []
 
 
