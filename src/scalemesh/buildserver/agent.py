@@ -80,7 +80,7 @@ class Agent:
         except BuildFailed as error:
             await _report(shipper, error.code, failures.sentence(error), infrastructure=False)
         except InfrastructureFault as error:
-            await _report(shipper, error.code, error.message, infrastructure=True)
+            await _report(shipper, error.code, failures.sentence(error), infrastructure=True)
         except Exception as error:
             log.exception("agent failed")
             await _report(shipper, "agent_failed", f"The build server failed: {error!r}", infrastructure=True)

@@ -1,6 +1,8 @@
 """One build, whole: the five steps in order, with their events; what it raises is the build's end."""
 
+import asyncio
 import contextlib
+import importlib
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -40,15 +42,18 @@ class Build:
         self._spool = executor.runner.directory / "spool"
 
     async def run(self) -> None:
+        compressors = asyncio.create_task(asyncio.to_thread(importlib.import_module, "scalemesh.artifacts.pack"))
         async with self._step("clone"):
             commit = await self._fetch()
         async with self._step("detect"):
             plan, commands = await self._plan(commit)
         await self._command(commands, "install", plan.install_command)
         await self._command(commands, "build", plan.build_command)
+        await compressors  # imported meanwhile
         async with self._step("upload"):
-            upload = publish.upload(self._control, self._shipper, self._workspace, self._spool, plan, self._spec.limits)
-            packed = await upload
+            packed = await publish.upload(
+                self._control, self._shipper, self._workspace, self._spool, plan, self._spec.limits
+            )
         with packed:
             await self._publish(packed.manifest)
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from scalemesh.core.build import Limits
-from scalemesh.errors import BuildFailed
+from scalemesh.errors import BuildFailed, ScaleMeshError
 from scalemesh.sandbox.step import StepResult
 
 TAIL_BYTES = 32 * 1024  # of a step's output, kept to look for causes
@@ -111,6 +111,6 @@ def _hint(exit_code: int) -> str:
     return SEE_LOG
 
 
-def sentence(error: BuildFailed) -> str:
+def sentence(error: ScaleMeshError) -> str:
     """Message and hint as one text, for `error.message` of the deployment."""
     return f"{error.message} {error.hint}" if error.hint else error.message

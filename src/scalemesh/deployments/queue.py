@@ -23,6 +23,7 @@ from scalemesh.logs.service import LogService
 SHUTDOWN = "shutdown"
 _CLAIM_LOCK = 0x5CA1E3E6
 _BACKOFF_MS = 2000
+_REPORT_S = 60  # an agent ends its build by its own clock first, and says more about it
 
 Reason = Literal["cancel", "deadline", "lease", "clean"]
 
@@ -92,7 +93,7 @@ class Queue:
                 Event.CLAIMED,
                 attempt=found.attempt,
                 now=now,
-                deadline_at=now + self._policy.limits.build_timeout_s * 1000,
+                deadline_at=now + (self._policy.limits.build_timeout_s + _REPORT_S) * 1000,
             )
             line = journal.reserve(row, f"Starting a build server (attempt {row.attempt})", now)
             attempt = Attempt(

@@ -105,7 +105,7 @@ class TestEnds:
         await kit.project(actor)
         await kit.queued(actor)
         agent = await kit.launched()
-        kit.clock.advance(seconds=45 * 60)
+        kit.clock.advance(seconds=46 * 60)
         (due,) = await kit.deployments.queue.due(DISPATCHER)
         assert due.reason == "deadline"
         assert await kit.deployments.queue.fail(agent.build.attempt, "timeout", "Too long.") == "error"

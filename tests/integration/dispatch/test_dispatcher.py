@@ -203,7 +203,7 @@ async def test_deadline(kit: Kit, actor: Actor) -> None:
     made = await kit.queued(actor)
     async with running(kit, Backend(work)):
         await eventually(lambda: agents)
-        kit.clock.advance(seconds=46 * 60)
+        kit.clock.advance(seconds=50 * 60)
         await becomes(kit, made.id, ("error", 1, "timeout"))
 
 
