@@ -96,6 +96,7 @@ class Team(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     slug: Mapped[str] = mapped_column(String(63), unique=True)
     name: Mapped[str] = mapped_column(String(100))
+    turn: Mapped[int] = mapped_column(default=0, server_default="0")  # in the queue: deployments.fairness
     created_at: Mapped[int]
 
 
@@ -149,8 +150,19 @@ class Project(Base):
     deploy_key_public: Mapped[str | None] = mapped_column(Text)
     deploy_key: Mapped[bytes | None]  # encrypted
     known_hosts: Mapped[str | None] = mapped_column(Text)
+    hook_secret: Mapped[bytes | None]  # encrypted
     created_at: Mapped[int]
     updated_at: Mapped[int]
+
+
+class HookDelivery(Base):
+    """A push that has been taken: the same delivery again makes no second deployment."""
+
+    __tablename__ = "hook_deliveries"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    delivery: Mapped[str] = mapped_column(String(64), primary_key=True)
+    deployment_id: Mapped[str] = mapped_column(String(40))
+    received_at: Mapped[int]
 
 
 class EnvVar(Base):
@@ -241,7 +253,10 @@ class Attempt(Base):
 
 
 class Blob(Base):
-    """A blob of one team. `promised_at`: last time that an upload was told it need not send it again."""
+    """A blob of one team. `promised_at`: last time that an upload was told it need not send it again.
+
+    `collected_at`: nothing needed it, its bytes are gone or going (deployments.collect). To everybody else it is absent.
+    """
 
     __tablename__ = "blobs"
     team_id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -249,6 +264,7 @@ class Blob(Base):
     size: Mapped[int]
     stored_at: Mapped[int]
     promised_at: Mapped[int]
+    collected_at: Mapped[int | None]
 
 
 class Promotion(Base):

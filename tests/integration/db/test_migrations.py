@@ -4,14 +4,16 @@ import asyncio
 import re
 from pathlib import Path
 
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, inspect, text
 
 import scalemesh.db.migrations
 from scalemesh.db import Database
-from scalemesh.db.tables import Base
+from scalemesh.db.tables import Base, Team
 from scalemesh.testing.engines import Postgres, Sqlite
 
 
@@ -51,7 +53,28 @@ async def test_twice_and_at_once(engine: Sqlite | Postgres) -> None:
         await asyncio.gather(one.migrate(), two.migrate())
         await one.migrate()
         async with one.read() as session:
-            assert (await session.scalars(text("SELECT version_num FROM alembic_version"))).all() == ["0001"]
+            assert (await session.scalars(text("SELECT version_num FROM alembic_version"))).all() == [
+                scalemesh.db.migrations.HEAD
+            ]
+
+
+async def test_down_and_up_again_keeps_what_there_is(engine: Sqlite | Postgres) -> None:
+    def there_and_back(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(Path(scalemesh.db.migrations.__file__).parent))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        assert not inspect(connection).has_table("hook_deliveries")
+        command.upgrade(config, "head")
+
+    async with Database(await engine.fresh()) as db:
+        async with db.write() as session:
+            session.add(Team(id="team_1", slug="acme", name="Acme", created_at=1))
+        async with db.engine.begin() as connection:
+            await connection.run_sync(there_and_back)
+            assert await connection.run_sync(differences) == []
+        async with db.read() as session:
+            assert (await session.get_one(Team, "team_1")).turn == 0
 
 
 def test_head_is_the_last_revision() -> None:
