@@ -39,7 +39,7 @@ def remove(folder: Path) -> None:
 
     def open_up(retry: Callable[[str], object], path: str, _: object) -> None:
         for at in (Path(path).parent, Path(path)):
-            if at.exists() and not at.is_symlink():
+            if at.is_relative_to(folder) and at.exists() and not at.is_symlink():
                 at.chmod(stat.S_IRWXU)
         retry(path)
 
