@@ -255,7 +255,7 @@ class Attempt(Base):
 class Blob(Base):
     """A blob of one team. `promised_at`: last time that an upload was told it need not send it again.
 
-    `collected_at`: nothing needed it, its bytes are gone or going (deployments.collect). To everybody else it is absent.
+    `collected_at`: nothing needed it, its bytes are gone or going; to all but deployments.collect it is absent.
     """
 
     __tablename__ = "blobs"

@@ -14,17 +14,18 @@ from scalemesh.artifacts.store import BlobStore
 from scalemesh.core.build import Credentials, GitSource, Source, UploadSource
 from scalemesh.core.clock import now_ms
 from scalemesh.core.decision import Decision
-from scalemesh.core.documents import decode, encode
-from scalemesh.core.ids import new_host_id, new_id
+from scalemesh.core.documents import decode
 from scalemesh.core.logs import LogLine
 from scalemesh.core.manifest import Manifest
 from scalemesh.core.page import Page
 from scalemesh.core.state import TERMINAL, Event, State
 from scalemesh.db import Database, Wakeup
-from scalemesh.db.tables import Deployment, Host, HostKind, Project, PromotionKind, Target
+from scalemesh.db.tables import Deployment, Host, HostKind, Project, PromotionKind
 from scalemesh.deployments import journal, promotion
 from scalemesh.deployments.blobs import Blobs
 from scalemesh.deployments.builds import Builds
+from scalemesh.deployments.creation import Creation
+from scalemesh.deployments.hooks import Hooks
 from scalemesh.deployments.policy import BuildPolicy
 from scalemesh.deployments.queue import Queue
 from scalemesh.deployments.routes import Routes
@@ -43,7 +44,6 @@ from scalemesh.deployments.views import (
 from scalemesh.errors import Conflict, InvalidInput, NotFound
 from scalemesh.logs.service import LogService
 from scalemesh.projects import Projects, Sites, parse
-from scalemesh.projects.hosts import claim_deployment, deployment_label
 from scalemesh.rules.decide import decide
 from scalemesh.rules.targets import parse_path
 
@@ -93,9 +93,11 @@ class Deployments:
         self._local_sources = local_sources
         self._sites = sites
         self._clock = clock
+        self._creation = Creation(sites, clock)
         blobs = Blobs(db, store, clock)
         self.routes = Routes(db, wakeup, clock)
         self.queue = Queue(db, logs, wakeup, policy, clock)
+        self.hooks = Hooks(db, logs, wakeup, projects, self._creation, clock)
         self.uploads = Uploads(projects, blobs, store)
         self.builds = Builds(db, store, logs, wakeup, projects, sites, policy, blobs, self.uploads, self.routes, clock)
 
@@ -257,30 +259,12 @@ class Deployments:
     def _new(
         self, actor: Actor, project: Project, source: Source, trigger: str, target: str, *, force: bool
     ) -> Deployment:
-        git = source if isinstance(source, GitSource) else None
-        return Deployment(
-            id=new_id("dpl"),
-            team_id=project.team_id,
-            project_id=project.id,
-            host_label=deployment_label(project.name, new_host_id()),
-            state=State.QUEUED,
-            target=Target(target),
-            trigger=trigger,
-            creator_id=actor.user_id,
-            source=encode(source).decode(),
-            settings=project.settings,
-            ref=git.ref if git else None,
-            commit_sha=git.commit if git else None,
-            force=force,
-            created_at=self._clock(),
-        )
+        return self._creation.row(project, source, trigger=trigger, target=target, creator=actor.user_id, force=force)
 
     async def _insert(self, actor: Actor, project: Project, row: Deployment) -> DeploymentView:
         try:
             async with self._db.write() as session:
-                session.add(row)
-                await session.flush()
-                await claim_deployment(session, self._sites.host(row.host_label), project, row.created_at)
+                await self._creation.insert(session, project, row)
                 view = (await self._views(session, actor, [row]))[0]
         except IntegrityError as error:  # the project went while its repository was being asked
             raise NotFound(f"No project {project.name!r}.", code="project_not_found") from error

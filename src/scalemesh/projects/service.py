@@ -1,4 +1,4 @@
-"""Projects: create, find, change, remove; their variables and their deploy key."""
+"""Projects: create, find, change, remove; their variables, deploy key and push hook."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,13 +11,13 @@ from scalemesh.accounts import Actor, authorize
 from scalemesh.core.build import BuildSettings, Credentials
 from scalemesh.core.clock import now_ms
 from scalemesh.core.documents import decode, encode
-from scalemesh.core.ids import new_id
+from scalemesh.core.ids import new_id, new_secret
 from scalemesh.core.page import Page
 from scalemesh.core.state import State
 from scalemesh.db import Database, Wakeup
 from scalemesh.db.tables import Deployment, EnvVar, Host, HostKind, Project
 from scalemesh.errors import Conflict, NotFound
-from scalemesh.projects import env, keys, parse, removal
+from scalemesh.projects import env, hooks, keys, parse, removal
 from scalemesh.projects.crypto import Cipher
 from scalemesh.projects.hosts import Sites, claim_production
 from scalemesh.projects.views import (
@@ -160,6 +160,27 @@ class Projects:
                 private, row.deploy_key_public = keys.new_pair(f"scalemesh-{row.name}")
                 row.deploy_key = self._cipher.encrypt(private, keys.context(row.id))
             return row.deploy_key_public
+
+    async def hook(self, actor: Actor, ref: str) -> str | None:
+        """The secret that signs the project's push hook, for those who may change the project; None: there is none."""
+        return self.hook_secret(await self.row(actor, ref, "project:write"))
+
+    async def make_hook(self, actor: Actor, ref: str) -> str:
+        """The secret, made the first time."""
+        async with self._db.write() as session:
+            row = await self.find(session, actor, ref, "project:write", lock=True)
+            if row.hook_secret is None:
+                row.hook_secret = self._cipher.encrypt(new_secret("smh"), hooks.context(row.id))
+            return self.hook_secret(row) or ""
+
+    async def remove_hook(self, actor: Actor, ref: str) -> None:
+        """Pushes are refused from now on."""
+        async with self._db.write() as session:
+            (await self.find(session, actor, ref, "project:write", lock=True)).hook_secret = None
+
+    def hook_secret(self, project: Project) -> str | None:
+        sealed = project.hook_secret
+        return None if sealed is None else self._cipher.decrypt(sealed, hooks.context(project.id))
 
     def credentials(self, project: Project) -> Credentials:
         """For the project's own repository host alone."""
