@@ -69,6 +69,8 @@ def _pages(services: Services, guard: Guard) -> list[tuple[str, str, Endpoint]]:
         ("GET", "/projects/{project}/settings", guard.member(settings.form)),
         ("POST", "/projects/{project}/settings", guard.member(settings.save)),
         ("POST", "/projects/{project}/deploy-key", guard.member(settings.make_key)),
+        ("POST", "/projects/{project}/hook", guard.member(settings.make_hook)),
+        ("POST", "/projects/{project}/hook/remove", guard.member(settings.remove_hook)),
         ("GET", "/projects/{project}/env", guard.member(settings.env)),
         ("POST", "/projects/{project}/env", guard.member(settings.set_env)),
         ("POST", "/projects/{project}/env/remove", guard.member(settings.remove_env)),

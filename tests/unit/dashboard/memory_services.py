@@ -150,6 +150,7 @@ class MemoryProjects:
     def __init__(self) -> None:
         self.all: list[ProjectView] = []
         self.variables: list[EnvView] = []
+        self.hook_secret: str | None = None
         self.calls: list[tuple[Any, ...]] = []
 
     async def list(self, actor: Actor, cursor: str | None = None, limit: int = 20) -> Page[ProjectView]:
@@ -189,6 +190,16 @@ class MemoryProjects:
     async def deploy_key(self, actor: Actor, ref: str) -> str:
         self.calls.append(("deploy_key", ref))
         return "ssh-ed25519 AAAA"
+
+    async def hook(self, actor: Actor, ref: str) -> str | None:
+        return self.hook_secret
+
+    async def make_hook(self, actor: Actor, ref: str) -> str:
+        self.hook_secret = "smh_secret-of-the-hook"
+        return self.hook_secret
+
+    async def remove_hook(self, actor: Actor, ref: str) -> None:
+        self.hook_secret = None
 
 
 class MemoryDeployments:

@@ -1,9 +1,10 @@
-"""A project's settings, variables, deploy key, and its end."""
+"""A project's settings, variables, deploy key, push hook, and its end."""
 
 from fastapi import Response
 
 from scalemesh.dashboard.services import Services
 from scalemesh.dashboard.visit import MemberVisit
+from scalemesh.db.tables import Role
 from scalemesh.errors import Conflict, InvalidInput, ScaleMeshError, TooLarge
 from scalemesh.projects import ProjectChanges
 
@@ -14,6 +15,7 @@ class SettingsPages:
     def __init__(self, services: Services) -> None:
         self._projects = services.projects
         self._deployments = services.deployments
+        self._url = services.url
 
     async def form(self, visit: MemberVisit) -> Response:
         return await self._settings(visit)
@@ -34,6 +36,14 @@ class SettingsPages:
     async def make_key(self, visit: MemberVisit) -> Response:
         await self._projects.deploy_key(visit.actor, visit.part("project"))
         return visit.go(self._at(visit, "settings"), "key-made")
+
+    async def make_hook(self, visit: MemberVisit) -> Response:
+        await self._projects.make_hook(visit.actor, visit.part("project"))
+        return visit.go(self._at(visit, "settings"), "hook-made")
+
+    async def remove_hook(self, visit: MemberVisit) -> Response:
+        await self._projects.remove_hook(visit.actor, visit.part("project"))
+        return visit.go(self._at(visit, "settings"), "hook-removed")
 
     async def env(self, visit: MemberVisit) -> Response:
         return await self._env(visit)
@@ -76,7 +86,12 @@ class SettingsPages:
         project = await self._projects.get(visit.actor, visit.part("project"))
         fields = ("git_url", "production_branch", *_SETTINGS)
         values = visit.form.given() if error else {name: getattr(project, name) or "" for name in fields}
-        return visit.page("settings.html", _status(error), project=project, values=values, error=error)
+        hook = {"url": f"{self._url}/v1/hooks/{project.id}", "secret": await self._hook_secret(visit, project.id)}
+        return visit.page("settings.html", _status(error), project=project, values=values, error=error, hook=hook)
+
+    async def _hook_secret(self, visit: MemberVisit, project_id: str) -> str | None:
+        """Not for those who may only read."""
+        return None if visit.actor.role == Role.VIEWER else await self._projects.hook(visit.actor, project_id)
 
     async def _env(self, visit: MemberVisit, error: ScaleMeshError | None = None) -> Response:
         project = await self._projects.get(visit.actor, visit.part("project"))
