@@ -126,7 +126,6 @@ async def _first_to_end(*lives: Coroutine[Any, Any, Exit]) -> Exit:
 
 
 async def _report(shipper: Shipper, code: str, message: str, *, infrastructure: bool) -> None:
-    shipper.note(message, level="error")
     shipper.event(lambda n: BuildErrored(n=n, code=code, message=message, infrastructure=infrastructure))
     await shipper.flush(deadline_s=3600.0)
 

@@ -45,7 +45,7 @@ class Manager:
             away = posixpath.relpath(self.directory or ".", project or ".") if self.directory != project else ""
             return ("npm ci" if frozen else "npm install") + (f" --prefix={away}" if away else "")
         if self.name == "yarn" and not self._is_classic:
-            return "yarn install --immutable" if frozen else "yarn install"
+            return "yarn install --immutable" if frozen else "yarn install --no-immutable"  # CI is immutable by default
         return f"{self.name} install --frozen-lockfile" if frozen else f"{self.name} install"
 
     @property
