@@ -172,7 +172,7 @@ async def test_failing_command(memory: MemoryControl, runner: FakeRunner) -> Non
     assert failed(memory).code == "build_failed"
     assert "`npm run build` ended with exit code 3." in failed(memory).message
     assert not failed(memory).infrastructure
-    assert [line.text for line in memory.lines][-2:] == ["cannot resolve ./Header", failed(memory).message]
+    assert memory.lines[-1].text == "cannot resolve ./Header"
     step = memory.events[-2]
     assert isinstance(step, StepFinished)
     assert (step.step, step.exit_code, step.detail) == ("build", 1, "`npm run build` ended with exit code 3.")
@@ -310,7 +310,7 @@ async def test_log_limit_ends_the_build(runner: FakeRunner) -> None:
     runner.acts["npm run build"] = says("a line of some length\n" * 1000)
     await build(memory, runner)
     assert failed(memory).code == "log_limit"
-    assert memory.lines[-1].text == failed(memory).message
+    assert memory.lines[-1].text == "a line of some length"
 
 
 async def test_plan_is_reported(memory: MemoryControl, runner: FakeRunner) -> None:
