@@ -7,6 +7,7 @@ committed with the change that it numbers. Deployments is opened by the composit
 servers.
 """
 
+from scalemesh.deployments.collect import Collected
 from scalemesh.deployments.hooks import HookAnswer
 from scalemesh.deployments.policy import BuildPolicy
 from scalemesh.deployments.queue import Claimed, Due, Live, Queue
@@ -17,6 +18,7 @@ __all__ = [
     "AliasView",
     "BuildPolicy",
     "Claimed",
+    "Collected",
     "DeploymentView",
     "Deployments",
     "Due",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from typing import TypeVar
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -12,7 +13,9 @@ from scalemesh.artifacts.store import BlobStore
 from scalemesh.core.build import BlobRef
 from scalemesh.db import Database
 from scalemesh.db.tables import Blob
-from scalemesh.errors import InvalidInput
+from scalemesh.errors import InvalidInput, Unavailable
+
+T = TypeVar("T")
 
 _IN_ONE_QUERY = 500
 _SMALL_BYTES = 256 * 1024  # up to here a blob is held in memory while others are being stored
@@ -30,12 +33,13 @@ class Blobs:
     async def missing(self, team_id: str, refs: Sequence[BlobRef]) -> list[str]:
         """Which of these must be sent; the others are promised to stay for as long as a build may last."""
         wanted = {ref.sha256 for ref in refs}
+        have: set[str] = set()
         async with self._db.write() as session:
-            have = await sizes(session, team_id, wanted)
-            for some in _slices(list(have)):
-                mine = (Blob.team_id == team_id, Blob.sha256.in_(some))
-                await session.execute(update(Blob).where(*mine).values(promised_at=self._clock()))
-        return sorted(wanted - have.keys())
+            for some in slices(sorted(wanted)):
+                mine = (Blob.team_id == team_id, Blob.sha256.in_(some), Blob.collected_at.is_(None))
+                promise = update(Blob).where(*mine).values(promised_at=self._clock()).returning(Blob.sha256)
+                have.update((await session.scalars(promise)).all())
+        return sorted(wanted - have)
 
     async def sizes(self, team_id: str, hashes: Iterable[str]) -> dict[str, int]:
         async with self._db.read() as session:
@@ -72,39 +76,56 @@ class Blobs:
             raise InvalidInput(f"Blob {sha256} is not {size} bytes.", code="size_mismatch")
         return BlobRef(sha256=sha256, size=size)
 
+    async def adopt(self, team_id: str, refs: Sequence[BlobRef]) -> None:
+        """Rows for bytes that are in the store and have none."""
+        async with self._db.write() as session:
+            await session.execute(self._insert(session, team_id, refs).on_conflict_do_nothing())
+
     async def _record(self, team_id: str, refs: Sequence[BlobRef]) -> None:
-        now = self._clock()
         unique = {ref.sha256: ref for ref in refs}
         async with self._db.write() as session:
-            insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-            for some in _slices(sorted(unique)):
-                rows = [
-                    {
-                        "team_id": team_id,
-                        "sha256": sha256,
-                        "size": unique[sha256].size,
-                        "stored_at": now,
-                        "promised_at": now,
-                    }
-                    for sha256 in some
-                ]
-                known = insert(Blob).values(rows)
+            for some in slices(sorted(unique)):
+                await self._check_collected(session, team_id, some)
+                known = self._insert(session, team_id, [unique[sha256] for sha256 in some])
                 await session.execute(
                     known.on_conflict_do_update(
                         index_elements=[Blob.team_id, Blob.sha256],
-                        set_={"promised_at": now, "size": known.excluded.size},
+                        set_={
+                            "promised_at": known.excluded.promised_at,
+                            "size": known.excluded.size,
+                            "collected_at": None,
+                        },
                     )
                 )
+
+    async def _check_collected(self, session: AsyncSession, team_id: str, hashes: Sequence[str]) -> None:
+        """Locks the rows. Bytes that were collected after we had stored them must come once more: Unavailable."""
+        query = select(Blob.sha256, Blob.collected_at).where(Blob.team_id == team_id, Blob.sha256.in_(hashes))
+        rows = (await session.execute(query.order_by(Blob.sha256).with_for_update())).all()
+        for sha256, collected_at in rows:
+            if collected_at is not None and await self._store.head(team_id, sha256) is None:
+                raise Unavailable(
+                    f"Blob {sha256} was collected at this moment.", code="blob_collected", hint="Send it again."
+                )
+
+    def _insert(
+        self, session: AsyncSession, team_id: str, refs: Sequence[BlobRef]
+    ) -> "sqlite.Insert | postgresql.Insert":
+        now = self._clock()
+        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        facts = {"team_id": team_id, "stored_at": now, "promised_at": now, "collected_at": None}
+        return insert(Blob).values([{"sha256": ref.sha256, "size": ref.size, **facts} for ref in refs])
 
 
 async def sizes(session: AsyncSession, team_id: str, hashes: Iterable[str]) -> dict[str, int]:
     """SHA-256 → size of those that the team has."""
     found: dict[str, int] = {}
-    for some in _slices(sorted(set(hashes))):
-        query = select(Blob.sha256, Blob.size).where(Blob.team_id == team_id, Blob.sha256.in_(some))
+    for some in slices(sorted(set(hashes))):
+        mine = (Blob.team_id == team_id, Blob.sha256.in_(some), Blob.collected_at.is_(None))
+        query = select(Blob.sha256, Blob.size).where(*mine)
         found.update((row.sha256, row.size) for row in await session.execute(query))
     return found
 
 
-def _slices(items: Sequence[str]) -> list[Sequence[str]]:
-    return [items[at : at + _IN_ONE_QUERY] for at in range(0, len(items), _IN_ONE_QUERY)]
+def slices(items: Sequence[T], size: int = _IN_ONE_QUERY) -> list[Sequence[T]]:
+    return [items[at : at + size] for at in range(0, len(items), size)]

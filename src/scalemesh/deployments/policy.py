@@ -15,3 +15,8 @@ class BuildPolicy:
     attempts: int = 3
     git_allow_private: bool = False
     egress_allow: tuple[str, ...] = ()
+
+    @property
+    def promise_s(self) -> int:
+        """How long a blob that was promised to an upload stays without a deployment: longer than any build."""
+        return max(self.limits.build_timeout_s, 3600) + self.launch_s
