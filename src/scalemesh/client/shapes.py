@@ -34,6 +34,7 @@ class Deployment(TypedDict):
     aliases: list[str]
     commit: Any
     attempt: int
+    reused_from: str | None
     error: Failure | None
     created_at: str
     ready_at: str | None

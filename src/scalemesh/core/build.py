@@ -45,7 +45,10 @@ class UploadTree(Document, frozen=True):
 
 
 class BuildSettings(Document, frozen=True):
-    """What the project's owner set; None leaves it to detection. Commands run by `sh -c` inside the sandbox."""
+    """What the project's owner set; None leaves it to detection. Commands run by `sh -c` inside the sandbox.
+
+    `reuse`: a tree that has been built before with the same settings and variables is served again without a build.
+    """
 
     framework: str | None = None
     root_directory: str = ""
@@ -53,6 +56,7 @@ class BuildSettings(Document, frozen=True):
     build_command: str | None = None
     output_directory: str | None = None
     node_version: str | None = None
+    reuse: bool = True
 
 
 class Limits(Document, frozen=True):

@@ -192,6 +192,7 @@ class Deployment(Base):
         Index("deployments_of_project", "project_id", "id"),
         Index("deployments_by_state", "state", "not_before"),
         Index("deployments_of_team_by_state", "team_id", "state"),
+        Index("deployments_by_tree", "project_id", "tree"),
     )
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     team_id: Mapped[str] = mapped_column(ForeignKey("teams.id"))
@@ -211,6 +212,8 @@ class Deployment(Base):
     commit_message: Mapped[str] = mapped_column(Text, default="")
     commit_author: Mapped[str] = mapped_column(Text, default="")
     tree: Mapped[str | None] = mapped_column(String(64))
+    inputs: Mapped[str | None] = mapped_column(String(64))  # hash of what else its output depends on: deployments.reuse
+    reused_from: Mapped[str | None] = mapped_column(String(40))  # the deployment whose build this one serves
     force: Mapped[bool] = mapped_column(default=False)
     attempt: Mapped[int] = mapped_column(default=0)  # 0: never claimed
     log_next: Mapped[int] = mapped_column(default=0)  # the next log number wanted

@@ -34,6 +34,7 @@ from scalemesh.deployments.blobs import Blobs
 from scalemesh.deployments.ingest import Cursor
 from scalemesh.deployments.policy import BuildPolicy
 from scalemesh.deployments.queue import end
+from scalemesh.deployments.reuse import inputs
 from scalemesh.deployments.routes import Routes
 from scalemesh.deployments.spec import branch_of, build_spec
 from scalemesh.deployments.state import Cause, apply, locked
@@ -109,6 +110,7 @@ class Builds:
             if attempt.nonce is None:
                 attempt.nonce, attempt.first_seq = nonce[:MAX_NONCE], row.log_next
                 row = await apply(session, row.id, Event.STARTED, attempt=build.number, now=now)
+                row.inputs = await inputs(session, row)
                 row.spec = encode(build_spec(row, attempt, project, list(env), self._policy, self._sites)).decode()
             elif not hmac.compare_digest(attempt.nonce, nonce[:MAX_NONCE]):
                 raise Conflict("This attempt has been claimed by another agent.", code="already_claimed")

@@ -12,6 +12,7 @@ from scalemesh.core.logs import LogLine
 from scalemesh.core.state import Event, State
 from scalemesh.db.tables import Deployment, Project, Target
 from scalemesh.deployments import journal
+from scalemesh.deployments.reuse import Reused, reuse
 from scalemesh.deployments.state import Cause, apply, locked
 from scalemesh.projects import Sites
 from scalemesh.projects.hosts import claim_deployment, deployment_label
@@ -60,6 +61,10 @@ class Creation:
         session.add(row)
         await session.flush()
         await claim_deployment(session, self._sites.host(row.host_label), project, row.created_at)
+
+    async def reuse(self, session: AsyncSession, row: Deployment) -> Reused | None:
+        """Makes it ready at once where the same has been built before; whoever commits notifies `routes`."""
+        return await reuse(session, row, self._sites, self._clock())
 
     async def skip(self, session: AsyncSession, row: Deployment, cause: Cause) -> LogLine:
         """Ends a queued deployment before it has begun."""

@@ -106,6 +106,7 @@ class Hooks:
             await journal.publish(self._logs, line)
             self._wakeup.notify(f"deployment:{line.deployment}")
         self._wakeup.notify("queue")
+        self._wakeup.notify("routes")
         return row.id
 
     async def _insert(self, session: AsyncSession, project: Project, row: Deployment, push: Push) -> Sequence[LogLine]:
@@ -116,7 +117,8 @@ class Hooks:
             ]
         lines = await self._creation.supersede(session, row)
         await self._creation.insert(session, project, row)
-        return lines
+        reused = await self._creation.reuse(session, row)
+        return [*lines, reused.line] if reused else lines
 
     def _row(self, project: Project, git_url: str, push: Push) -> Deployment:
         is_production = push.branch == (project.production_branch or push.default_branch)

@@ -110,6 +110,7 @@ class Deployments:
         if new.source is not None:
             tree = await self.uploads.keep_tree(project.team_id, new.source.files)
             row = self._new(actor, project, UploadSource(tree=tree), "upload", new.target, force=new.force)
+            row.tree = tree
         else:
             source = await self._resolve(project, new.ref)
             trigger = "demo" if project.internal else "manual"
@@ -265,11 +266,15 @@ class Deployments:
         try:
             async with self._db.write() as session:
                 await self._creation.insert(session, project, row)
+                reused = await self._creation.reuse(session, row)
                 view = (await self._views(session, actor, [row]))[0]
         except IntegrityError as error:  # the project went while its repository was being asked
             raise NotFound(f"No project {project.name!r}.", code="project_not_found") from error
         self._wakeup.notify("queue")
-        return view
+        if reused is None:
+            return view
+        await journal.publish(self._logs, reused.line)
+        return await self._moved(actor, row.id, reused.route_version)
 
     async def _cancel(self, session: AsyncSession, row: Deployment, now: int) -> LogLine | None:
         if row.state in TERMINAL and row.state != State.CANCELED:

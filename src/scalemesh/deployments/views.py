@@ -57,7 +57,10 @@ class OutputView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeploymentView(msgspec.Struct, frozen=True, kw_only=True):
-    """`project` is its name. `url` is immutable; `aliases` are the other URLs that serve it at this moment."""
+    """`project` is its name. `url` is immutable; `aliases` are the other URLs that serve it at this moment.
+
+    `reused_from`: the deployment whose build it serves, because nothing was different; None where it was built.
+    """
 
     id: str
     project: str
@@ -76,6 +79,7 @@ class DeploymentView(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[StepView]
     output: OutputView | None
     cancel_requested: bool
+    reused_from: str | None
     created_at: str
     started_at: str | None
     ready_at: str | None
@@ -144,6 +148,7 @@ def deployment_view(
         steps=[_step(step) for step in msgspec.json.decode(row.steps, type=list[StepRow])],
         output=None if row.output_files is None else OutputView(files=row.output_files, bytes=row.output_bytes or 0),
         cancel_requested=row.cancel_requested_at is not None,
+        reused_from=row.reused_from,
         created_at=rfc3339(row.created_at),
         started_at=_time(row.started_at),
         ready_at=_time(row.ready_at) if state == State.READY else None,

@@ -1,5 +1,6 @@
 """Environment variables: encrypted one by one; the more particular one wins. Functions over a session."""
 
+import hashlib
 from collections.abc import Sequence
 
 from sqlalchemy import CursorResult, delete, func, select
@@ -68,14 +69,24 @@ async def remove(session: AsyncSession, project_id: str, key: str, target: str |
 def effective(
     rows: Sequence[EnvVar], cipher: Cipher, target: str, branch: str | None
 ) -> tuple[dict[str, str], list[str]]:
-    """What a build for `target` from `branch` gets, and which of these names are secret.
-
-    A branch's own value wins over every branch's, then the target's own over `all`.
-    """
-    fitting = [row for row in rows if row.target in {target, "all"} and row.branch in {"", branch or ""}]
-    chosen = {row.key: row for row in sorted(fitting, key=lambda row: (row.branch != "", row.target != "all"))}
+    """What a build for `target` from `branch` gets, and which of these names are secret."""
+    chosen = _chosen(rows, target, branch)
     values = {key: value(row, cipher) for key, row in chosen.items()}
     return values, sorted(key for key, row in chosen.items() if row.secret)
+
+
+def fingerprint(rows: Sequence[EnvVar], target: str, branch: str | None) -> str:
+    """Changes with every change of what `effective` answers; of the sealed bytes, so it tells nothing about a value."""
+    digest = hashlib.sha256()
+    for key, row in sorted(_chosen(rows, target, branch).items()):
+        digest.update(f"{key}={hashlib.sha256(row.value).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _chosen(rows: Sequence[EnvVar], target: str, branch: str | None) -> dict[str, EnvVar]:
+    """A branch's own value wins over every branch's, then the target's own over `all`."""
+    fitting = [row for row in rows if row.target in {target, "all"} and row.branch in {"", branch or ""}]
+    return {row.key: row for row in sorted(fitting, key=lambda row: (row.branch != "", row.target != "all"))}
 
 
 def value(row: EnvVar, cipher: Cipher) -> str:

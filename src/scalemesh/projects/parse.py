@@ -71,7 +71,7 @@ def directory(value: str, field: str) -> str:
     return "/".join(parts)
 
 
-def settings(current: BuildSettings, changes: Mapping[str, str | None]) -> BuildSettings:
+def settings(current: BuildSettings, changes: Mapping[str, str | bool | None]) -> BuildSettings:
     """`current` with `changes`; an empty command is kept (it means: run nothing), None leaves it to detection."""
     unknown = changes.keys() - set(BuildSettings.__struct_fields__)
     if unknown:
@@ -80,7 +80,11 @@ def settings(current: BuildSettings, changes: Mapping[str, str | None]) -> Build
     return msgspec.structs.replace(current, **{name: _setting(name, value) for name, value in changes.items()})
 
 
-def _setting(name: str, value: str | None) -> str | None:
+def _setting(name: str, value: str | bool | None) -> str | bool | None:  # noqa: FBT001 - as its owner wrote it
+    if name == "reuse":
+        return value is not False
+    if isinstance(value, bool):
+        raise InvalidInput(f"{name}: {value!r} is not valid.", field=name)
     if name == "root_directory":
         return directory(value or "", name)
     if value is None:

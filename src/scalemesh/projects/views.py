@@ -1,5 +1,7 @@
 """What goes into and comes out of Projects; ProjectView and EnvView are the API's JSON."""
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
@@ -25,7 +27,7 @@ class ProjectChanges(Document, frozen=True):
     git_url: str | UnsetType | None = UNSET
     production_branch: str | UnsetType | None = UNSET
     known_hosts: str | UnsetType | None = UNSET
-    settings: dict[str, str | None] = {}
+    settings: Mapping[str, str | bool | None] = {}
 
 
 class LatestDeployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +49,7 @@ class ProjectView(msgspec.Struct, frozen=True, kw_only=True):
     build_command: str | None
     output_directory: str | None
     node_version: str | None
+    reuse: bool
     production_url: str
     production_deployment: str | None
     pinned: bool

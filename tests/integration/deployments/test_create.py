@@ -39,6 +39,7 @@ async def test_shape(kit: Kit) -> None:
         "steps": [],
         "output": None,
         "cancel_requested": False,
+        "reused_from": None,
         "created_at": now,
         "started_at": None,
         "ready_at": None,

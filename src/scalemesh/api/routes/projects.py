@@ -37,6 +37,7 @@ class CreateProject(Document, frozen=True):
     build_command: str | None = None
     output_directory: str | None = None
     node_version: str | None = None
+    reuse: bool | None = None
 
 
 class ChangeProject(Document, frozen=True):
@@ -51,6 +52,7 @@ class ChangeProject(Document, frozen=True):
     build_command: str | UnsetType | None = UNSET
     output_directory: str | UnsetType | None = UNSET
     node_version: str | UnsetType | None = UNSET
+    reuse: bool | UnsetType | None = UNSET
 
 
 class NewVariable(Document, frozen=True):

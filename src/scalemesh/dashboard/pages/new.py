@@ -1,5 +1,7 @@
 """A new project: address → what was found → one click on Deploy."""
 
+from typing import Any
+
 from fastapi import Response
 
 from scalemesh.accounts import authorize, system_actor
@@ -111,7 +113,9 @@ def _typed(form: Form) -> dict[str, str]:
 
 def _new_project(form: Form) -> NewProject:
     """A field that says what was detected is left to detection, so that it follows the repository later on."""
-    own = {name: form.text(name) for name in _DETECTED if form.text(name) != form[f"detected_{name}"].strip()}
+    own: dict[str, Any] = {
+        name: form.text(name) for name in _DETECTED if form.text(name) != form[f"detected_{name}"].strip()
+    }
     settings = BuildSettings(root_directory=form.text("root_directory"), **own)
     return NewProject(
         name=form.text("name"),

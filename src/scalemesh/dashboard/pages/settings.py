@@ -25,7 +25,7 @@ class SettingsPages:
         changes = ProjectChanges(
             git_url=form.optional("git_url"),
             production_branch=form.optional("production_branch"),
-            settings={name: form.optional(name) for name in _SETTINGS},
+            settings={**{name: form.optional(name) for name in _SETTINGS}, "reuse": not form["always_build"]},
         )
         try:
             await self._projects.update(visit.actor, visit.part("project"), changes)
@@ -85,7 +85,8 @@ class SettingsPages:
     async def _settings(self, visit: MemberVisit, error: ScaleMeshError | None = None) -> Response:
         project = await self._projects.get(visit.actor, visit.part("project"))
         fields = ("git_url", "production_branch", *_SETTINGS)
-        values = visit.form.given() if error else {name: getattr(project, name) or "" for name in fields}
+        stored = {name: getattr(project, name) or "" for name in fields}
+        values = visit.form.given() if error else {**stored, "always_build": "" if project.reuse else "yes"}
         hook = {"url": f"{self._url}/v1/hooks/{project.id}", "secret": await self._hook_secret(visit, project.id)}
         return visit.page("settings.html", _status(error), project=project, values=values, error=error, hook=hook)
 
