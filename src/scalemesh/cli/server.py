@@ -1,4 +1,4 @@
-"""`scalemesh up | serve | doctor`: the platform itself on this machine."""
+"""`scalemesh up | serve | doctor | gc`: the platform itself on this machine."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +23,7 @@ EdgePort = Annotated[int | None, typer.Option(help="Port of the sites; default 8
 
 
 def register(app: typer.Typer) -> None:
-    for command in (up, serve, doctor):
+    for command in (up, serve, doctor, gc):
         app.command()(command)
 
 
@@ -69,3 +69,19 @@ def doctor(data_dir: DataDir = None, json: output.Json = False) -> None:
                 output.console.print(f"  → {finding.fix}", markup=False, style="yellow")
     if any(finding.required and not finding.ok for finding in findings):
         raise typer.Exit(1)
+
+
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    data_dir: DataDir = None,
+    json: output.Json = False,
+) -> None:
+    """Remove the stored files that no deployment needs any more; the platform does it once a day by itself."""
+    from scalemesh.main.gc import collect
+
+    gone = collect(data_dir=data_dir, dry_run=dry_run)
+    if json:
+        output.as_json({"blobs": gone.blobs, "bytes": gone.bytes, "kept": gone.kept, "dry_run": dry_run})
+        return
+    did = "Would remove" if dry_run else "Removed"
+    output.console.print(f"{did} {gone.blobs} files, {gone.bytes / 1024**2:.1f} MB; {gone.kept} are needed.")

@@ -21,9 +21,10 @@ from scalemesh.core.page import Page
 from scalemesh.core.state import TERMINAL, Event, State
 from scalemesh.db import Database, Wakeup
 from scalemesh.db.tables import Deployment, Host, HostKind, Project, PromotionKind
-from scalemesh.deployments import journal, promotion
+from scalemesh.deployments import journal, promotion, removal
 from scalemesh.deployments.blobs import Blobs
 from scalemesh.deployments.builds import Builds
+from scalemesh.deployments.collect import Collector
 from scalemesh.deployments.creation import Creation
 from scalemesh.deployments.hooks import Hooks
 from scalemesh.deployments.policy import BuildPolicy
@@ -99,6 +100,7 @@ class Deployments:
         self.queue = Queue(db, logs, wakeup, policy, clock)
         self.hooks = Hooks(db, logs, wakeup, projects, self._creation, clock)
         self.uploads = Uploads(projects, blobs, store)
+        self.collector = Collector(db, store, blobs, clock, keep_ms=policy.promise_s * 1000)
         self.builds = Builds(db, store, logs, wakeup, projects, sites, policy, blobs, self.uploads, self.routes, clock)
 
     async def create(self, actor: Actor, project_ref: str, new: NewDeployment) -> DeploymentView:
@@ -231,6 +233,18 @@ class Deployments:
                 return 0
             state = await self._shown(session, row)
         return row.log_next if state in TERMINAL else None
+
+    async def delete(self, actor: Actor, deployment_id: str) -> None:
+        """Removes one that is over: its URL stops answering, its log goes, its files go with the next collection.
+
+        Raises Conflict while it runs, and for what is production.
+        """
+        async with self._db.write() as session:
+            row = await self._find(session, actor, deployment_id, "deployment:write", lock=True)
+            await removal.remove(session, row, self._sites.host(row.host_label), self._clock())
+        self._wakeup.notify("routes")
+        self._wakeup.notify(f"deployment:{deployment_id}")
+        await self._logs.delete(deployment_id)
 
     async def delete_project(self, actor: Actor, project_ref: str) -> None:
         """Cancels what runs, waits until nothing of it is left (≤ 15 s), then removes project, hosts and logs.

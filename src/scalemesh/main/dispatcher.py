@@ -14,6 +14,7 @@ from scalemesh.dispatch.dispatcher import Dispatcher, DispatchSettings
 from scalemesh.dispatch.toolchains.broker import Broker
 from scalemesh.dispatch.toolchains.store import Store
 from scalemesh.errors import BadSettings
+from scalemesh.main.gc import collecting
 from scalemesh.main.platform import Platform, environ_of_programs, open_platform, repositories, uids
 from scalemesh.main.process import until_signal
 from scalemesh.sandbox import probe
@@ -38,7 +39,11 @@ async def dispatching(platform: Platform) -> AsyncIterator[asyncio.Task[None]]:
     """The dispatcher as a running task; leaving stops its builds and puts them back into the queue."""
     settings = platform.settings
     store, build = Store(settings.data_dir / "toolchains"), settings.build
-    async with _backend(settings) as backend, Broker(store, settings.data_dir / "broker", uids(settings)):
+    async with (
+        _backend(settings) as backend,
+        Broker(store, settings.data_dir / "broker", uids(settings)),
+        collecting(platform.deployments),
+    ):
         own = DispatchSettings(
             name=_name(settings.data_dir),
             concurrency=build.concurrency or max(2, os.cpu_count() or 2),

@@ -69,8 +69,8 @@ async def test_the_owner_does_not_get_404(api: Api, services: Services) -> None:
     for live in await api.kit.deployments.queue.live(DISPATCHER):
         await api.kit.deployments.queue.cleaned(live.attempt)  # or the project could not go
     got = {}
-    # after these two there is nothing to ask for any more, nor with
-    last = ["DELETE /v1/projects/{project}", "DELETE /v1/tokens/{token}"]
+    # after these there is nothing to ask for any more, nor with
+    last = ["DELETE /v1/deployments/{deployment}", "DELETE /v1/projects/{project}", "DELETE /v1/tokens/{token}"]
     order = {route: number for number, route in enumerate(last, start=1)}
     for method, path in sorted(routes_of(services), key=lambda route: order.get(" ".join(route), 0)):
         if path in OWN or path.startswith(MACHINES) or "/env/" in path:

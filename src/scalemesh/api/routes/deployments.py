@@ -48,6 +48,12 @@ async def get_deployment(actor: Acting, services: Wired, deployment: str) -> Dep
     return await services.deployments.get(actor, deployment)
 
 
+@router.delete("/deployments/{deployment}", status_code=204, dependencies=BY_PERSON)
+async def delete_deployment(actor: Acting, services: Wired, deployment: str) -> None:
+    """Remove one that is over and not in production; its URL stops answering."""
+    await services.deployments.delete(actor, deployment)
+
+
 @router.post("/deployments/{deployment}/cancel", dependencies=BY_PERSON)
 async def cancel(actor: Acting, services: Wired, deployment: str) -> DeploymentView:
     """Stop it. A running one is `canceled` as soon as nothing of it is left."""
