@@ -1,5 +1,6 @@
 """What the operator allows builds; main fills it from the settings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scalemesh.core.build import Limits
@@ -7,7 +8,10 @@ from scalemesh.core.build import Limits
 
 @dataclass(frozen=True)
 class BuildPolicy:
-    """`attempts`: tries at one deployment when the platform is at fault; a clean shutdown does not count."""
+    """`attempts`: tries at one deployment when the platform is at fault; a clean shutdown does not count.
+
+    `team_weights`: shares of the queue by team slug, 1 where a team is not named.
+    """
 
     limits: Limits = field(default_factory=Limits)
     lease_s: int = 30
@@ -15,6 +19,7 @@ class BuildPolicy:
     attempts: int = 3
     git_allow_private: bool = False
     egress_allow: tuple[str, ...] = ()
+    team_weights: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def promise_s(self) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Select, case, func, or_, select, text, update
+from sqlalchemy import Select, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scalemesh.core.build import Limits
@@ -13,8 +13,8 @@ from scalemesh.core.ids import new_id, new_secret, secret_hash
 from scalemesh.core.logs import LogLine
 from scalemesh.core.state import ACTIVE, Event, State
 from scalemesh.db import Database, Wakeup
-from scalemesh.db.tables import Attempt, Deployment, Target
-from scalemesh.deployments import journal
+from scalemesh.db.tables import Attempt, Deployment
+from scalemesh.deployments import fairness, journal
 from scalemesh.deployments.policy import BuildPolicy
 from scalemesh.deployments.state import Cause, apply, locked
 from scalemesh.errors import NotFound
@@ -75,7 +75,7 @@ class Queue:
         self._clock = clock
 
     async def claim(self, dispatcher: str, backend: str, global_limit: int = 0, team_limit: int = 0) -> Claimed | None:
-        """The next deployment to build, or None. Fair: the team with the fewest builds first, production first, FIFO.
+        """The next deployment to build, or None; whose turn it is says `fairness`.
 
         `global_limit` counts this dispatcher's attempts that are not over, `team_limit` the team's; 0 is no limit.
         """
@@ -84,14 +84,14 @@ class Queue:
             await _one_claim_at_a_time(session)
             if global_limit and await _running(session, dispatcher) >= global_limit:
                 return None
-            found = (await session.execute(_next(now, team_limit))).first()
+            found = await fairness.take(session, now, fairness.Shares(self._policy.team_weights, team_limit))
             if found is None:
                 return None
             row = await apply(
                 session,
-                found.id,
+                found[0],
                 Event.CLAIMED,
-                attempt=found.attempt,
+                attempt=found[1],
                 now=now,
                 deadline_at=now + (self._policy.limits.build_timeout_s + _REPORT_S) * 1000,
             )
@@ -227,26 +227,6 @@ _LEVELS: dict[Event, Literal["info", "warn", "error"]] = {
     Event.FAILED: "error",
     Event.CANCELED: "warn",
 }
-
-
-def _next(now: int, team_limit: int) -> Select[str, int]:
-    running = (
-        select(Deployment.team_id, func.count().label("builds"))
-        .where(Deployment.state.in_(ACTIVE))
-        .group_by(Deployment.team_id)
-        .subquery()
-    )
-    builds = func.coalesce(running.c.builds, 0)
-    query = (
-        select(Deployment.id, Deployment.attempt)
-        .outerjoin(running, running.c.team_id == Deployment.team_id)
-        .where(Deployment.state == State.QUEUED, Deployment.not_before <= now)
-        .order_by(builds, case((Deployment.target == Target.PRODUCTION, 0), else_=1), Deployment.id)
-        .limit(1)
-    )
-    if team_limit:
-        query = query.where(builds < team_limit)
-    return query.with_for_update(skip_locked=True, of=Deployment, key_share=True)
 
 
 async def _one_claim_at_a_time(session: AsyncSession) -> None:
