@@ -5,15 +5,12 @@ connections wait in the kernel's queue instead of failing.
 """
 
 import asyncio
-import fcntl
 import logging
 import os
 import signal
 import socket
 import sys
 import time
-from pathlib import Path
-from typing import IO
 
 import msgspec
 
@@ -69,23 +66,6 @@ def _bound(host: str, port: int, *, reuse_port: bool) -> socket.socket:
         bound.close()
         raise
     return bound
-
-
-def left_behind(folder: Path) -> bool:
-    """Whether workers of this folder still run although their keeper does not: each holds a lock while it lives."""
-    with (folder / "workers.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
-def hold_place(folder: Path) -> IO[str]:
-    """A worker's sign of life, for as long as the answer is open."""
-    lock = (folder / "workers.lock").open("a")
-    fcntl.flock(lock, fcntl.LOCK_SH)
-    return lock
 
 
 class Fleet:

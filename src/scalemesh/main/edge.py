@@ -18,15 +18,17 @@ import uvloop
 from scalemesh.artifacts.store import BlobStore
 from scalemesh.edge.blobs import Blobs
 from scalemesh.edge.feed import RouteFeed
-from scalemesh.edge.fleet import Fleet, left_behind, listen
+from scalemesh.edge.fleet import Fleet, listen
 from scalemesh.edge.index import Generation, IndexWriter
 from scalemesh.edge.keeper import Keeper, edge_folder
 from scalemesh.edge.misses import MissServer
+from scalemesh.edge.places import left_behind
 from scalemesh.edge.prefetch import Prefetch
 from scalemesh.errors import BadSettings
 from scalemesh.settings.load import load
 from scalemesh.settings.model import Settings
 
+_OURS_LISTEN_S = 1.0
 LOCK_S = 10.0  # a predecessor may need this long to end
 
 
@@ -57,19 +59,28 @@ async def _run(settings: Settings, folder: Path) -> None:
     prefetch = Prefetch(blobs)
     keeper = Keeper(index, generation, blobs, RouteFeed(settings.internal_url, settings.edge.token), prefetch)
     fleet = Fleet(str(folder), epoch, listeners)
-    async with MissServer(folder / "keeper.sock", blobs, _replace_strangers(epoch)):
+    strangers = Strangers(epoch)
+    async with MissServer(folder / "keeper.sock", blobs, strangers.on_worker):
         await _until_signal(fleet.run(), keeper.follow(), keeper.tidy(), prefetch.run())
+        strangers.dismiss()
     index.close()
 
 
-def _replace_strangers(epoch: str) -> Callable[[str, Callable[[], None]], None]:
-    """Workers of a keeper that was killed went on serving; once ours listen, they may go."""
+class Strangers:
+    """Workers of a keeper that was killed. They went on serving; once ours listen, or we stop, they may go."""
 
-    def on_worker(slot: str, drain: Callable[[], None]) -> None:
-        if not slot.startswith(f"{epoch}-"):
-            asyncio.get_running_loop().call_later(1.0, drain)
+    def __init__(self, epoch: str) -> None:
+        self._epoch = epoch
+        self._drains: list[Callable[[], None]] = []
 
-    return on_worker
+    def on_worker(self, slot: str, drain: Callable[[], None]) -> None:
+        if not slot.startswith(f"{self._epoch}-"):
+            self._drains.append(drain)
+            asyncio.get_running_loop().call_later(_OURS_LISTEN_S, self.dismiss)
+
+    def dismiss(self) -> None:
+        while self._drains:
+            self._drains.pop()()
 
 
 async def _until_signal(*parts: Coroutine[Any, Any, None]) -> None:

@@ -17,9 +17,10 @@ import msgspec
 import uvloop
 
 from scalemesh.edge.blobfiles import BlobFiles
-from scalemesh.edge.fleet import WorkerConfig, hold_place
+from scalemesh.edge.fleet import WorkerConfig
 from scalemesh.edge.index import Generation, IndexReader
 from scalemesh.edge.misses import MissClient
+from scalemesh.edge.places import hold_place
 from scalemesh.edge.serving import Serving
 from scalemesh.edge.worker import Worker
 

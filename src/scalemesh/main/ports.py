@@ -2,6 +2,7 @@
 
 import socket
 
+from scalemesh.edge.places import left_behind
 from scalemesh.errors import BadSettings
 from scalemesh.settings import Settings
 
@@ -14,9 +15,11 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def check_edge(settings: Settings, *, has_leftovers: bool) -> None:
-    """The workers bind it themselves, and share it: our own leftovers do not stand in the way, others do."""
-    _bind(settings.host, settings.edge_port, "SCALEMESH_EDGE_PORT", "--edge-port", shared=has_leftovers).close()
+def check_edge(settings: Settings) -> None:
+    """The edge binds it itself, and shares it with workers that a killed one left: those are not in its way."""
+    folder = settings.data_dir / "edge"
+    shared = folder.is_dir() and left_behind(folder)
+    _bind(settings.host, settings.edge_port, "SCALEMESH_EDGE_PORT", "--edge-port", shared=shared).close()
 
 
 def _bind(host: str, port: int, variable: str, option: str, *, shared: bool) -> socket.socket:

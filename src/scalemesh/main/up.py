@@ -63,11 +63,10 @@ def _run(arguments: argparse.Namespace) -> int:
     run = settings.data_dir / "run"
     run.mkdir(mode=0o700, exist_ok=True)
     with _alone(run):
-        had_edge = (run / "edge.json").exists()
         for name in take_over(run):
             _say(f"ended the {name} that an earlier run had left behind")
         with ports.listen(settings) as listener:
-            ports.check_edge(settings, has_leftovers=had_edge)
+            ports.check_edge(settings)
             return Supervisor(settings, listener, demo=arguments.demo).run()
 
 
