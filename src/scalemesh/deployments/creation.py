@@ -11,7 +11,8 @@ from scalemesh.core.ids import new_host_id, new_id
 from scalemesh.core.logs import LogLine
 from scalemesh.core.state import Event, State
 from scalemesh.db.tables import Deployment, Project, Target
-from scalemesh.deployments import journal
+from scalemesh.deployments import admission, journal
+from scalemesh.deployments.policy import BuildPolicy
 from scalemesh.deployments.reuse import Reused, reuse
 from scalemesh.deployments.state import Cause, apply, locked
 from scalemesh.projects import Sites
@@ -24,8 +25,9 @@ _FOLLOWS_BRANCH = (HOOK, "manual")  # made for a branch's head of that moment; a
 class Creation:
     """Functions over the caller's transaction; whoever commits publishes the lines and notifies `queue`."""
 
-    def __init__(self, sites: Sites, clock: Callable[[], int]) -> None:
+    def __init__(self, sites: Sites, policy: BuildPolicy, clock: Callable[[], int]) -> None:
         self._sites = sites
+        self._policy = policy
         self._clock = clock
 
     def row(
@@ -55,6 +57,10 @@ class Creation:
             force=force,
             created_at=self._clock(),
         )
+
+    async def admit(self, session: AsyncSession, row: Deployment) -> None:
+        """Raises TooManyRequests or Unavailable where the team, or the disk, has enough for now."""
+        await admission.admit(session, row.team_id, self._policy, row.created_at)
 
     async def insert(self, session: AsyncSession, project: Project, row: Deployment) -> None:
         """Raises IntegrityError where the project has gone meanwhile."""

@@ -116,6 +116,7 @@ class Hooks:
                 await self._creation.skip(session, row, Cause("skipped", "The commit's message asks for no build."))
             ]
         lines = await self._creation.supersede(session, row)
+        await self._creation.admit(session, row)
         await self._creation.insert(session, project, row)
         reused = await self._creation.reuse(session, row)
         return [*lines, reused.line] if reused else lines

@@ -1,6 +1,6 @@
 """What the operator allows builds; main fills it from the settings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from scalemesh.core.build import Limits
@@ -10,7 +10,8 @@ from scalemesh.core.build import Limits
 class BuildPolicy:
     """`attempts`: tries at one deployment when the platform is at fault; a clean shutdown does not count.
 
-    `team_weights`: shares of the queue by team slug, 1 where a team is not named.
+    `team_weights`: shares of the queue by team slug, 1 where a team is not named. `queue_limit` (queued at once) and
+    `hourly_limit` (made within an hour) are a team's, 0 is none. `has_room`: whether the disk takes one more build.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -20,6 +21,9 @@ class BuildPolicy:
     git_allow_private: bool = False
     egress_allow: tuple[str, ...] = ()
     team_weights: Mapping[str, int] = field(default_factory=dict)
+    queue_limit: int = 0
+    hourly_limit: int = 0
+    has_room: Callable[[], bool] = lambda: True
 
     @property
     def promise_s(self) -> int:

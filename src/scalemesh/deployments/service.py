@@ -94,7 +94,7 @@ class Deployments:
         self._local_sources = local_sources
         self._sites = sites
         self._clock = clock
-        self._creation = Creation(sites, clock)
+        self._creation = Creation(sites, policy, clock)
         blobs = Blobs(db, store, clock)
         self.routes = Routes(db, wakeup, clock)
         self.queue = Queue(db, logs, wakeup, policy, clock)
@@ -279,6 +279,7 @@ class Deployments:
     async def _insert(self, actor: Actor, project: Project, row: Deployment) -> DeploymentView:
         try:
             async with self._db.write() as session:
+                await self._creation.admit(session, row)
                 await self._creation.insert(session, project, row)
                 reused = await self._creation.reuse(session, row)
                 view = (await self._views(session, actor, [row]))[0]

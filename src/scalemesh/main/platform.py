@@ -1,6 +1,7 @@
 """The services over their adapters, as the settings choose them; shared by every process that has a database."""
 
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from scalemesh.artifacts.store import BlobStore
 from scalemesh.core.build import Limits
 from scalemesh.db import Database, Wakeup
 from scalemesh.deployments import BuildPolicy, Deployments
+from scalemesh.errors import BadSettings
 from scalemesh.logs import LogService, open_archive, open_bus
 from scalemesh.projects import Cipher, Projects, Sites, load_or_create_key
 from scalemesh.settings import Settings
 from scalemesh.sources import Sources, SourceSettings
 
+MAX_WEIGHT = 1000
 # What programs that we start inherit: where things are, whom to trust; never a setting or a secret of ours.
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "PYTHONPATH")
 
@@ -104,4 +107,23 @@ def _policy(settings: Settings) -> BuildPolicy:
         attempts=build.attempts,
         git_allow_private=build.git_allow_private,
         egress_allow=build.egress_allow,
+        team_weights=_weights(build.team_weights),
+        queue_limit=build.queue_limit,
+        hourly_limit=build.hourly_limit,
+        has_room=lambda: shutil.disk_usage(settings.data_dir).free >= settings.min_free_disk_bytes,
     )
+
+
+def _weights(given: tuple[str, ...]) -> dict[str, int]:
+    """`acme:4` → {"acme": 4}."""
+    weights: dict[str, int] = {}
+    for each in given:
+        team, _, share = each.rpartition(":")
+        if not team or not share.isdecimal() or not 0 < int(share) <= MAX_WEIGHT:
+            raise BadSettings(
+                f"SCALEMESH_BUILD_TEAM_WEIGHTS: {each!r} is not `team:share` with a share of 1 to {MAX_WEIGHT}.",
+                hint="For example acme:4,globex:2.",
+                field="SCALEMESH_BUILD_TEAM_WEIGHTS",
+            )
+        weights[team] = int(share)
+    return weights

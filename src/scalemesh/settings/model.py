@@ -28,6 +28,11 @@ class BuildSettings:
         "BUILD_CONCURRENCY", 0, "builds at once on this machine; 0: as many as cores, at least 2"
     )
     team_concurrency: int = _setting("BUILD_TEAM_CONCURRENCY", 0, "builds at once of one team; 0: no limit of its own")
+    team_weights: tuple[str, ...] = _setting(
+        "BUILD_TEAM_WEIGHTS", (), "shares of the queue, `team:share` by comma (`acme:4`); 1 for a team not named"
+    )
+    queue_limit: int = _setting("BUILD_QUEUE_LIMIT", 2000, "deployments of one team in the queue; 0: no limit")
+    hourly_limit: int = _setting("BUILD_HOURLY_LIMIT", 0, "deployments of one team within an hour; 0: no limit")
     egress_allow: tuple[str, ...] = _setting(
         "BUILD_EGRESS_ALLOW",
         (),
@@ -50,6 +55,9 @@ class BuildSettings:
     log_bytes: int = _setting("BUILD_LOG_BYTES", 32 * 1024**2, "log of one build, bytes or `32MB`")
     output_bytes: int = _setting("BUILD_OUTPUT_BYTES", 2 * 1024**3, "output of one build, bytes or `2GB`")
     output_files: int = _setting("BUILD_OUTPUT_FILES", 100_000, "files in the output of one build")
+    cache_bytes: int = _setting(
+        "BUILD_CACHE_BYTES", 4 * 1024**3, "caches of one project's production, and of its branches; bytes or `4GB`"
+    )
     lease_s: int = _setting("BUILD_LEASE", 30, "seconds without a sign of life after which a build is tried again")
     attempts: int = _setting("BUILD_ATTEMPTS", 3, "tries at one deployment when the platform is at fault")
 
@@ -91,6 +99,9 @@ class Settings:
         "",
         "key that encrypts secrets, 32 bytes in base64; default: made once, in <data>/secret.key (0600)",
         secret=True,
+    )
+    min_free_disk_bytes: int = _setting(
+        "MIN_FREE_DISK", 1024**3, "free space in the data folder below which no new deployment is taken, bytes or `1GB`"
     )
     log_level: str = _setting("LOG_LEVEL", "info", "what is logged: debug (every request), info, warning, error")
     setup_token: str = _setting("SETUP_TOKEN", "", "fixes the first-run token, for automation", secret=True)
