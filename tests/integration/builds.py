@@ -12,11 +12,21 @@ from typing import Any, Literal
 import msgspec
 
 from scalemesh.buildserver.control.memory import MemoryControl
-from scalemesh.core.build import BuildErrored, BuildSettings, BuildSpec, Claim, Credentials, GitSource, Limits
+from scalemesh.core.build import (
+    BuildErrored,
+    BuildSettings,
+    BuildSpec,
+    CacheScope,
+    Claim,
+    Credentials,
+    GitSource,
+    Limits,
+)
 from scalemesh.core.ids import new_id
 from scalemesh.dispatch.backends import processes
 from scalemesh.dispatch.backends.base import Handle, Launch
 from scalemesh.dispatch.backends.local import LocalBackend, LocalSettings
+from scalemesh.dispatch.caches import Caches
 from scalemesh.dispatch.toolchains.broker import Broker
 from scalemesh.dispatch.toolchains.store import Store
 from tests.integration.build_api import BuildApi
@@ -67,6 +77,7 @@ class Farm:
             sandbox=self.sandbox,
             uids=UIDS,
             readable=(self.data / "repositories",),
+            caches=Caches(self.data / "caches", 1024**3),
             environ={name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE") if name in os.environ},
         )
         broker = Broker(Store(self.data / "toolchains"), self.data / "broker", UIDS)
@@ -80,7 +91,9 @@ class Farm:
     async def start(self, claimed: Claim, source: bytes = b"") -> tuple[MemoryControl, Handle]:
         attempt = claimed.spec.attempt
         self.api.controls[attempt] = control = MemoryControl(claimed, source=source)
-        launch = Launch(attempt, claimed.spec.deployment, claimed.spec.number, "smb_token", claimed.spec.limits)
+        launch = Launch(
+            attempt, claimed.spec.deployment, claimed.spec.number, "smb_token", claimed.spec.limits, scope(claimed)
+        )
         return control, await self.backend.launch(launch)
 
     async def ended(self, attempt: str, handle: Handle, within_s: float = 90) -> None:
@@ -90,13 +103,18 @@ class Farm:
         await eventually(gone, within_s)
 
     async def build(self, claimed: Claim, source: bytes = b"") -> MemoryControl:
-        """From launch to a stopped agent."""
+        """From launch to a stopped agent, whose caches are kept where it published."""
         control, handle = await self.start(claimed, source)
         await self.ended(claimed.spec.attempt, handle)
         log = self.data / "builds" / claimed.spec.attempt / "agent.log"
         control.agent_log = log.read_text()  # type: ignore[attr-defined]
-        await self.backend.stop(claimed.spec.attempt, handle)
+        await self.backend.stop(claimed.spec.attempt, handle, scope(claimed) if control.published else None)
         return control
+
+
+def scope(claimed: Claim) -> CacheScope:
+    trust: Literal["production", "branch"] = "production" if claimed.spec.target == "production" else "branch"
+    return CacheScope(project=claimed.spec.project, trust=trust)
 
 
 def remains(attempt: str) -> list[str]:

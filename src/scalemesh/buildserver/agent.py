@@ -8,8 +8,9 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Sequence
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 from scalemesh.buildserver import failures
@@ -39,10 +40,11 @@ class Exit(IntEnum):
 
 
 class Agent:
-    """Runs one attempt: `claim`, then `run`."""
+    """Runs one attempt: `claim`, then `run`. `caches`: core.build.AgentOptions."""
 
-    def __init__(self, control: Control, toolchains: Toolchains) -> None:
+    def __init__(self, control: Control, toolchains: Toolchains, caches: Sequence[Path] = ()) -> None:
         self._control = control
+        self._caches = caches
         self._toolchains = toolchains
         self._executor: Executor | None = None
 
@@ -74,7 +76,7 @@ class Agent:
         """Every failure becomes one BuildErrored, also a mistake of ours: another attempt may do better."""
         try:
             self._executor = Executor(await opening, shipper, redactor, claim.spec.limits)
-            await Build(claim, self._control, self._executor, shipper, self._toolchains).run()
+            await Build(claim, self._control, self._executor, shipper, self._toolchains, self._caches).run()
         except REFUSED as error:
             return _refused(error)
         except BuildFailed as error:

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import importlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
+from pathlib import Path
 
 from scalemesh.buildserver import environment
+from scalemesh.buildserver.caches import Caches
 from scalemesh.buildserver.control.base import REFUSED, Control
 from scalemesh.buildserver.execution import Executor
 from scalemesh.buildserver.retry import retrying
@@ -30,7 +32,13 @@ class Build:
     """`run` once. Raises BuildFailed, InfrastructureFault, or one of control.base.REFUSED."""
 
     def __init__(
-        self, claim: Claim, control: Control, executor: Executor, shipper: Shipper, toolchains: Toolchains
+        self,
+        claim: Claim,
+        control: Control,
+        executor: Executor,
+        shipper: Shipper,
+        toolchains: Toolchains,
+        caches: Sequence[Path] = (),
     ) -> None:
         self._claim = claim
         self._spec = claim.spec
@@ -40,6 +48,7 @@ class Build:
         self._toolchains = toolchains
         self._workspace = executor.runner.workspace
         self._spool = executor.runner.directory / "spool"
+        self._caches = Caches(caches if claim.spec.cache else (), executor.runner.directory, shipper)
 
     async def run(self) -> None:
         compressors = asyncio.create_task(asyncio.to_thread(importlib.import_module, "scalemesh.artifacts.pack"))
@@ -47,13 +56,14 @@ class Build:
             commit = await self._fetch()
         async with self._step("detect"):
             plan, commands = await self._plan(commit)
-        await self._command(commands, "install", plan.install_command)
-        await self._command(commands, "build", plan.build_command)
+        await self._install(commands, plan.install_command)
+        await self._build(commands, plan.build_command)
         await compressors  # imported meanwhile
         async with self._step("upload"):
             packed = await publish.upload(
                 self._control, self._shipper, self._workspace, self._spool, plan, self._spec.limits
             )
+        self._caches.leave()
         with packed:
             await self._publish(packed.manifest)
 
@@ -79,13 +89,24 @@ class Build:
         guard = Guard(self._spec.egress_allow)
         commands = Commands(self._executor, plan, environment.of_build(self._claim, commit), guard)
         if plan.install_command or plan.build_command:
-            await commands.prepare(self._toolchains, self._shipper)
+            self._caches.plan(plan, self._claim.env, await commands.prepare(self._toolchains, self._shipper))
         return plan, commands
 
-    async def _command(self, commands: Commands, step: Step, command: str | None) -> None:
-        if command:
-            async with self._step(step):
-                await commands.run(step, command)
+    async def _install(self, commands: Commands, command: str | None) -> None:
+        if not command:
+            return
+        async with self._step("install"):
+            if not await self._caches.before_install():
+                await commands.run("install", command)
+            else:
+                await self._shipper.line(f"The lockfile has not changed: no {command}", step="install")
+
+    async def _build(self, commands: Commands, command: str | None) -> None:
+        if not command:
+            return
+        async with self._step("build"):
+            await self._caches.before_build()
+            await commands.run("build", command)
 
     async def _publish(self, manifest: Manifest) -> None:
         """The log goes first: after the manifest this attempt may write no more."""

@@ -117,10 +117,24 @@ class Claim(Document, frozen=True):
     lease_s: int
 
 
+class CacheScope(Document, frozen=True):
+    """Whose caches a build has: builds for production never read what others have written."""
+
+    project: str
+    trust: Literal["production", "branch"]
+
+
+class CacheList(Document, frozen=True):
+    """What an agent leaves to be kept: entry → folders, relative to its directory; none: used as it is."""
+
+    entries: dict[str, list[str]]
+
+
 class AgentOptions(Document, frozen=True):
     """How a backend starts an agent. `directory` is the build's own and holds `token`, which the agent removes.
 
     `toolchains` is the store that steps see read-only at /opt, `broker` the folder of the socket to ask for more.
+    `caches`: folders that earlier builds left, the nearest first; no step sees them.
     """
 
     url: str
@@ -130,6 +144,7 @@ class AgentOptions(Document, frozen=True):
     broker: str
     sandbox: Literal["bubblewrap", "none"]
     limits: Limits
+    caches: list[str] = []
 
 
 class Plan(Document, frozen=True):

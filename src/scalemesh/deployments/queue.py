@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Select, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scalemesh.core.build import Limits
+from scalemesh.core.build import CacheScope, Limits
 from scalemesh.core.ids import new_id, new_secret, secret_hash
 from scalemesh.core.logs import LogLine
 from scalemesh.core.state import ACTIVE, Event, State
@@ -41,6 +41,10 @@ class Claimed:
     token: str = field(repr=False)
     limits: Limits
 
+    @property
+    def caches(self) -> CacheScope:
+        return _caches(self.project, self.target)
+
 
 @dataclass(frozen=True)
 class Live:
@@ -60,6 +64,7 @@ class Due:
 
     live: Live
     reason: Reason
+    keep: CacheScope | None = None
 
 
 class Queue:
@@ -147,7 +152,10 @@ class Queue:
         )
         async with self._db.read() as session:
             rows = (await session.execute(_uncleaned().where(needs))).all()
-        return [Due(_live(attempt), _reason(attempt, deployment, now)) for attempt, deployment in rows]
+        return [
+            Due(_live(attempt), _reason(attempt, deployment, now), _kept(attempt, deployment))
+            for attempt, deployment in rows
+        ]
 
     async def live(self, dispatcher: str) -> list[Live]:
         """This dispatcher's attempts that have not been cleaned up: what a sweeper must leave alone."""
@@ -273,6 +281,16 @@ def _reason(attempt: Attempt, deployment: Deployment, now: int) -> Reason:
     if deployment.cancel_requested_at is not None:
         return "cancel"
     return "deadline" if (deployment.deadline_at or now + 1) <= now else "lease"
+
+
+def _kept(attempt: Attempt, deployment: Deployment) -> CacheScope | None:
+    if attempt.outcome != State.READY:
+        return None
+    return _caches(deployment.project_id, deployment.target)
+
+
+def _caches(project: str, target: str) -> CacheScope:
+    return CacheScope(project=project, trust="production" if target == "production" else "branch")
 
 
 def _live(row: Attempt) -> Live:

@@ -81,7 +81,9 @@ class Dispatcher:
             task.add_done_callback(self._launching.discard)
 
     async def _launch(self, claimed: Claimed) -> None:
-        launch = Launch(claimed.attempt, claimed.deployment, claimed.number, claimed.token, claimed.limits)
+        launch = Launch(
+            claimed.attempt, claimed.deployment, claimed.number, claimed.token, claimed.limits, claimed.caches
+        )
         try:
             with self._reconciler.keep_off(claimed.attempt):
                 await self._queue.set_handle(claimed.attempt, await self._backend.launch(launch))

@@ -72,7 +72,7 @@ class Reconciler:
         try:
             ours = due.live.dispatcher == self._dispatcher
             if ours:
-                await self._backend.stop(attempt, due.live.handle)
+                await self._backend.stop(attempt, due.live.handle, due.keep)
             await self._settle(due)
             if ours:
                 await self._queue.cleaned(attempt)

@@ -46,7 +46,7 @@ async def _run(options: AgentOptions, token: str) -> int:
         from scalemesh.buildserver.toolchains import BrokeredToolchains
 
         async with HttpControl(options.url, options.attempt, token) as control:
-            agent = Agent(control, BrokeredToolchains(Path(options.broker)))
+            agent = Agent(control, BrokeredToolchains(Path(options.broker)), [Path(path) for path in options.caches])
             notice = agent.notice
             running = asyncio.create_task(agent.run(await agent.claim(), opening))
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)

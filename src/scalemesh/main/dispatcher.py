@@ -10,6 +10,7 @@ from pathlib import Path
 
 from scalemesh.core.ids import new_id
 from scalemesh.dispatch.backends.local import LocalBackend, LocalSettings
+from scalemesh.dispatch.caches import Caches
 from scalemesh.dispatch.dispatcher import Dispatcher, DispatchSettings
 from scalemesh.dispatch.toolchains.broker import Broker
 from scalemesh.dispatch.toolchains.store import Store
@@ -76,6 +77,7 @@ def _backend(settings: Settings) -> LocalBackend:
             sandbox="none" if settings.build.sandbox == "none" else "bubblewrap",
             uids=uids(settings),
             readable=(repositories(settings),),
+            caches=Caches(settings.data_dir / "caches", settings.build.cache_bytes),
             environ=environ_of_programs(),
         )
     )

@@ -21,12 +21,13 @@ class Commands:
         self._guard = guard
         self._root = executor.runner.workspace / plan.root_directory.strip("/")
 
-    async def prepare(self, toolchains: Toolchains, shipper: Shipper) -> None:
+    async def prepare(self, toolchains: Toolchains, shipper: Shipper) -> list[Toolchain]:
         """Toolchains in place and on PATH, before the machine's own programs and after the project's."""
         found = [await toolchains.ensure(name, version) for name, version in needed(self._plan).items()]
         if found:
             await shipper.line("Using " + ", ".join(f"{t.name} {t.version}" for t in found), step="detect")
         self._env = {**self._env, "PATH": self._path(found)}
+        return found
 
     async def run(self, step: Step, command: str) -> None:
         """Raises BuildFailed."""

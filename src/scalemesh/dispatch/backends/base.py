@@ -4,20 +4,21 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from scalemesh.core.build import Limits
+from scalemesh.core.build import CacheScope, Limits
 
 Handle = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Launch:
-    """One attempt. `token` opens it at the API; a backend hands it to the agent alone."""
+    """One attempt. `token` opens it at the API; a backend hands it to the agent alone. `caches` None: it has none."""
 
     attempt: str
     deployment: str
     number: int
     token: str
     limits: Limits
+    caches: CacheScope | None = None
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,11 @@ class Backend(ABC):
         """Whether it still runs. `handle` is what `launch` answered, from JSON; None when it was lost in a crash."""
 
     @abstractmethod
-    async def stop(self, attempt: str, handle: Handle | None) -> None:
-        """When this returns nothing of it is left: no process, mount, cgroup or file. Fine when it is gone."""
+    async def stop(self, attempt: str, handle: Handle | None, keep: CacheScope | None = None) -> None:
+        """When this returns nothing of it is left: no process, mount, cgroup or file. Fine when it is gone.
+
+        `keep`, of a build that succeeded: whose caches its own become.
+        """
 
     @abstractmethod
     async def existing(self) -> set[str]:

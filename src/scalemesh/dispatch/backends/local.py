@@ -13,10 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from scalemesh.core.build import AgentOptions
+from scalemesh.core.build import AgentOptions, CacheScope
 from scalemesh.core.documents import encode
 from scalemesh.dispatch.backends import processes
 from scalemesh.dispatch.backends.base import Backend, Handle, Launch, Status
+from scalemesh.dispatch.caches import Caches
 from scalemesh.sandbox import folders
 from scalemesh.sandbox.launcher import Launcher
 from scalemesh.sandbox.limits import PREFIX, Cgroup, existing
@@ -38,6 +39,7 @@ class LocalSettings:
     sandbox: Literal["bubblewrap", "none"]
     uids: range
     readable: tuple[Path, ...] = ()
+    caches: Caches | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -54,6 +56,8 @@ class LocalBackend(Backend):
         settings.builds.mkdir(mode=0o711, parents=True, exist_ok=True)
         for folder in (settings.toolchains, settings.broker, *settings.readable):
             folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if settings.caches:
+            settings.caches.open()
         return self
 
     async def launch(self, launch: Launch) -> Handle:
@@ -67,8 +71,8 @@ class LocalBackend(Backend):
             return Status(running=False, detail=self._last_words(attempt))
         return Status(running=True)
 
-    async def stop(self, attempt: str, handle: Handle | None) -> None:
-        await asyncio.to_thread(self._stop, attempt)
+    async def stop(self, attempt: str, handle: Handle | None, keep: CacheScope | None = None) -> None:
+        await asyncio.to_thread(self._stop, attempt, keep)
 
     async def existing(self) -> set[str]:
         return await asyncio.to_thread(self._existing)
@@ -83,14 +87,15 @@ class LocalBackend(Backend):
         uid = folders.claim(folder, self._settings.uids)
         _write_token(folder / "token", launch.token, uid)
         cgroup = Cgroup.create(launch.attempt, launch.limits)
+        caches = self._settings.caches.readable(launch.caches) if self._settings.caches and launch.caches else []
         with (folder / "agent.log").open("wb") as log:
             _give(folder / "agent.log", uid)
             child = self._launcher.spawn(
-                self._argv(launch, folder),
+                self._argv(launch, folder, caches),
                 uid=uid,
                 cwd=folder,
                 env={**self._settings.environ, processes.ATTEMPT: launch.attempt},
-                expose=(folder,),
+                expose=(folder, *caches),
                 cgroups=cgroup.procs_paths if cgroup else (),
                 stdout=log,
                 stderr=log,
@@ -98,7 +103,7 @@ class LocalBackend(Backend):
         self._children[launch.attempt] = child
         return _handle(child.pid)
 
-    def _argv(self, launch: Launch, folder: Path) -> Sequence[str]:
+    def _argv(self, launch: Launch, folder: Path, caches: Sequence[Path]) -> Sequence[str]:
         options = AgentOptions(
             url=self._settings.api_url,
             attempt=launch.attempt,
@@ -107,10 +112,11 @@ class LocalBackend(Backend):
             broker=str(self._settings.broker),
             sandbox=self._settings.sandbox,
             limits=launch.limits,
+            caches=[str(path) for path in caches],
         )
         return (sys.executable, "-I", "-m", "scalemesh.main.agent", encode(options).decode())
 
-    def _stop(self, attempt: str) -> None:
+    def _stop(self, attempt: str, keep: CacheScope | None = None) -> None:
         folder = self._settings.builds / attempt
         uid = folder.lstat().st_uid if folder.exists() else None
         processes.kill_tree(lambda: [*processes.of_attempt(attempt), *processes.working_in(folder)])
@@ -122,6 +128,8 @@ class LocalBackend(Backend):
             processes.kill(partial(processes.of_uid, uid))
         if child := self._children.pop(attempt, None):
             child.wait(timeout=10)
+        if keep and self._settings.caches:
+            self._settings.caches.keep(keep, folder)
         folders.remove(folder)
 
     def _existing(self) -> set[str]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from scalemesh.core.build import CacheScope
 from scalemesh.dispatch.backends.base import Backend, Handle, Launch, Status
 
 
@@ -32,7 +33,7 @@ class MemoryBackend(Backend):
             return Status(running=True)
         return Status(running=False, detail=repr(task.exception()) if task.exception() else "it ended")
 
-    async def stop(self, attempt: str, handle: Handle | None) -> None:
+    async def stop(self, attempt: str, handle: Handle | None, keep: CacheScope | None = None) -> None:
         task = self._tasks.pop(attempt, None)
         if task is not None:
             task.cancel()

@@ -1,0 +1,154 @@
+"""Caches of a build: copied from the platform's folders before a step, listed for the platform to keep at the end.
+
+Entries: `downloads` (package managers' stores), `framework` (incremental caches), `tree-<key>` (installed dependencies,
+which make the install unnecessary). The platform moves what is listed once the deployment is ready: dispatch.caches.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from scalemesh.buildserver.shipper import Shipper
+from scalemesh.buildserver.toolchains import Toolchain
+from scalemesh.buildserver.tree import Tree
+from scalemesh.core.build import CacheList, Plan, Step
+from scalemesh.core.documents import encode
+
+LIST = "caches.json"
+_DOWNLOADS = ("home/.npm/_cacache", "home/.local/share/pnpm", "home/.cache/yarn", "home/.yarn/berry/cache",
+              "home/.bun/install/cache", "home/.cache/pip", "home/.cache/uv", "workspace/.pnpm-store")  # fmt: skip
+_FRAMEWORK = (".next/cache", "node_modules/.cache", "node_modules/.astro", "node_modules/.vite", ".astro", ".turbo",
+              ".angular/cache", ".parcel-cache", ".docusaurus", ".nx/cache", ".cache")  # fmt: skip
+_LOCKFILES = ("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb")
+_KEYED = (*_LOCKFILES, "package.json", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pnpmfile.cjs")
+_OF_INSTALL = frozenset({"preinstall", "install", "postinstall", "preprepare", "prepare", "postprepare"})
+_COPY_S = 300
+
+
+class Caches:
+    """One build's. `folders`: its own scope first; none where there is no cache, or it is not wanted."""
+
+    def __init__(self, folders: Sequence[Path], directory: Path, shipper: Shipper) -> None:
+        self._folders = folders
+        self._directory = directory
+        self._shipper = shipper
+        self._entries: dict[str, list[str]] = {}
+        self._root = "workspace"
+        self._key: str | None = None
+
+    def plan(self, plan: Plan, env: Mapping[str, str], toolchains: Sequence[Toolchain]) -> None:
+        """`env`: the project's own variables."""
+        self._root = "/".join(["workspace", *plan.root_directory.strip("/").split("/")]).rstrip("/")
+        self._key = _key(self._directory / "workspace", plan, env, toolchains)
+
+    async def before_install(self) -> bool:
+        """True where the dependencies are in place already; else the install finds what earlier ones downloaded."""
+        modules = f"{self._root}/node_modules"
+        if self._key and await self._restore(self._key, [modules, "home/.cache"], needs=modules):
+            self._entries[self._key] = []
+            return True
+        await self._restore("downloads", _DOWNLOADS)
+        return False
+
+    async def before_build(self) -> None:
+        await self._restore("framework", self._framework(), "build")
+
+    def leave(self) -> None:
+        """Writes the list. Only what an entry has gained is moved: dependencies that were restored stay as they are."""
+        self._entries["framework"] = self._there(self._framework())
+        if self._key not in self._entries:
+            self._entries["downloads"] = self._there(_DOWNLOADS)
+            if self._key and (tree := self._there([f"{self._root}/node_modules"])):
+                self._entries[self._key] = [*tree, *self._there(["home/.cache"])]
+        (self._directory / LIST).write_bytes(encode(CacheList(entries=self._entries)))
+
+    def _framework(self) -> list[str]:
+        return [f"{self._root}/{path}" for path in _FRAMEWORK]
+
+    def _there(self, paths: Sequence[str]) -> list[str]:
+        return [path for path in paths if os.path.isdir(self._directory / path)]  # noqa: PTH112
+
+    async def _restore(
+        self, entry: str, paths: Sequence[str], step: Step = "install", needs: str | None = None
+    ) -> bool:
+        for folder in self._folders:
+            found = [path for path in paths if (folder / entry / quote(path, safe="")).is_dir()]
+            if found and (needs is None or needs in found):
+                started = time.monotonic()
+                done = [await self._copy(folder / entry / quote(path, safe=""), path) for path in found]
+                if needs is None or done[found.index(needs)]:
+                    took = time.monotonic() - started
+                    names = ", ".join(path.partition("/")[2] for path, ok in zip(found, done, strict=True) if ok)
+                    await self._shipper.line(f"Restored from cache in {took:.1f} s: {names}", step=step)
+                    return True
+        return False
+
+    async def _copy(self, source: Path, path: str) -> bool:
+        """False, with nothing left of it, where something is there already or the source went away."""
+        *parents, name = path.split("/")
+        fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for parent in parents:
+                fd = _enter(fd, parent)
+            with contextlib.suppress(FileNotFoundError):
+                os.stat(name, dir_fd=fd, follow_symlinks=False)
+                return False
+            target = f"/proc/self/fd/{fd}/{name}"
+            argv = ("cp", "-R", "-P", "--preserve=mode,timestamps,links", "--reflink=auto", "-T", str(source), target)
+            process = await asyncio.create_subprocess_exec(
+                *argv, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, pass_fds=(fd,)
+            )
+            try:
+                async with asyncio.timeout(_COPY_S):
+                    if await process.wait() == 0:
+                        return True
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+            await asyncio.to_thread(shutil.rmtree, name, dir_fd=fd)
+        except (OSError, TimeoutError):  # a cache is never worth a failure
+            return False
+        finally:
+            os.close(fd)
+        return False
+
+
+def _enter(fd: int, name: str) -> int:
+    """The folder below, made where it is missing; `fd` is closed, unless it raises OSError, as for a link."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, dir_fd=fd)
+    child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+    os.close(fd)
+    return child
+
+
+def _key(workspace: Path, plan: Plan, env: Mapping[str, str], toolchains: Sequence[Toolchain]) -> str | None:
+    """None where the install has to run: no lockfile, a command of the owner's, a workspace, scripts of its own."""
+    if plan.sources.get("install_command") not in _LOCKFILES:
+        return None
+    with Tree(workspace, plan.root_directory) as tree:
+        files = {name: tree.read(name) for name in _KEYED}
+        if tree.read("pnpm-workspace.yaml") is not None or not any(files[name] for name in _LOCKFILES):
+            return None
+    try:
+        package = json.loads(files["package.json"] or b"")
+        scripts = package.get("scripts") or {}
+        if "workspaces" in package or _OF_INSTALL & set(scripts):
+            return None
+    except (ValueError, AttributeError, TypeError):
+        return None
+    digest = hashlib.sha256()
+    versions = sorted((t.name, t.version) for t in toolchains)
+    facts = [plan.install_command, plan.root_directory, plan.node_version, versions, sorted(env.items())]
+    digest.update(json.dumps(facts).encode())
+    for name, data in files.items():
+        digest.update(name.encode() + (b"-" if data is None else hashlib.sha256(data).digest()))
+    return f"tree-{digest.hexdigest()[:40]}"
