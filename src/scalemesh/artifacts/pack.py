@@ -29,6 +29,7 @@ from scalemesh.errors import BuildFailed
 MIN_COMPRESSED_BYTES = 512
 CHUNK_BYTES = 256 * 1024
 MAX_WARNINGS = 20
+_RULE_FILES = frozenset({"_redirects", "_headers", "vercel.json", "netlify.toml"})  # at the top alone
 _NEVER_SERVED = frozenset({".git", ".hg", ".svn", ".DS_Store", ".env", ".npmrc", ".netrc", ".vercel", ".netlify"})
 
 
@@ -109,7 +110,7 @@ def _list(root_fd: int, limits: Limits) -> tuple[dict[str, str], list[str]]:
     warnings: list[str] = []
     folded: dict[str, str] = {}
     total = 0
-    for found in Walk(limits, _never_served).beneath(root_fd):
+    for found in Walk(limits, never_served).beneath(root_fd):
         if found.kind != "file":
             warnings.append(f"{shown(found.path)} is left out: a {found.kind}, not a file")
             continue
@@ -184,7 +185,9 @@ def _chunks(file: FileIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _never_served(path: str) -> bool:
-    """Version control, files that hold secrets by convention, and the project's own dependencies."""
+def never_served(path: str) -> bool:
+    """Version control, files that hold secrets by convention, the project's own dependencies, and rules."""
     name = path.rpartition("/")[2]
-    return name in _NEVER_SERVED or name.startswith(".env.") or path == "node_modules"
+    if path in _RULE_FILES or path.startswith("wrangler.") or path == "node_modules":
+        return True
+    return name in _NEVER_SERVED or name.startswith(".env.")

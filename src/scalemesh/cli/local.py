@@ -1,18 +1,33 @@
-"""`scalemesh detect | preview`: what would happen to a folder, without a platform."""
+"""`scalemesh detect | preview | explain`: what would happen to a folder, without a platform."""
 
+import enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
-from scalemesh.cli import output
+from scalemesh.cli import output, session
+from scalemesh.client import Client
+from scalemesh.errors import InvalidInput, NotFound
 
+
+class Flavour(str, enum.Enum):  # noqa: UP042  typer shows StrEnum's members by name
+    vercel = "vercel"
+    netlify = "netlify"
+    cloudflare = "cloudflare"
+
+
+FlavourOption = Annotated[
+    Flavour | None, typer.Option(help="Whose rules; default: decided by the files that are present.")
+]
 Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False, help="A folder.")]
 
 
 def register(app: typer.Typer) -> None:
     app.command()(detect)
     app.command()(preview)
+    app.command()(explain)
 
 
 def detect(
@@ -41,9 +56,67 @@ def detect(
 def preview(
     directory: Folder,
     port: Annotated[int, typer.Option(help="Port to serve it at.", min=1, max=65535)] = 4173,
+    flavour: FlavourOption = None,
 ) -> None:
     """Serve a folder exactly as it would be deployed; Ctrl-C stops it."""
     from scalemesh.main.preview import preview as run
 
     output.console.print(f"Serving {directory} at http://localhost:{port}  (Ctrl-C stops)", markup=False)
-    run(directory, port)
+    run(directory, port, flavour=None if flavour is None else flavour.value)
+
+
+def explain(
+    site: Annotated[str, typer.Argument(metavar="DIR|URL", help="A folder, or the URL or id of a deployment.")],
+    path: Annotated[str, typer.Argument(help="As in a request: /blog/post?page=2")],
+    method: Annotated[str, typer.Option(help="The request's method.")] = "GET",
+    header: Annotated[
+        list[str] | None, typer.Option(help="A header of the request, 'Name: value'; repeatable.")
+    ] = None,
+    flavour: FlavourOption = None,
+    json: output.Json = False,
+) -> None:
+    """Say what would be answered to a request, and which rule says so."""
+    headers = dict(map(_header, header or []))
+    if Path(site).is_dir():
+        from scalemesh.main.explain import explain as run
+
+        answer, complaints = run(Path(site), path, method, headers, None if flavour is None else flavour.value)
+    else:
+        if flavour is not None:
+            raise InvalidInput("--flavour is for folders: a deployment's was chosen when it was built.")
+        answer, complaints = _of_deployment(site, path, method, headers), []
+    for complaint in complaints:
+        output.stderr.print(output.safe(complaint, keep_colour=False), markup=False)
+    if json:
+        output.as_json(answer)
+        return
+    rows = [
+        (name, str(answer[name])) for name in ("status", "file", "location", "proxy_to") if answer[name] is not None
+    ]
+    rows += [(f"header {name}", value) for name, value in answer["headers"].items()]
+    rows += [("matched", f"{each['source']}:{each['line']}") for each in answer["matched"]]
+    output.table(("", "ANSWER"), rows, empty="")
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise InvalidInput(f"{text!r} is not a header.", hint="Write 'Name: value'.")
+    return name.strip().lower(), value.strip()
+
+
+def _of_deployment(site: str, path: str, method: str, headers: dict[str, str]) -> dict[str, Any]:
+    with session.client() as client:
+        return client.explain(_identifier(client, site), path, method, headers)
+
+
+def _identifier(client: Client, site: str) -> str:
+    """Of the deployment at a URL, its own or one that it serves now."""
+    if "://" not in site:
+        return site
+    host = urlsplit(site).netloc.lower()
+    for project in client.projects():
+        for found in client.deployments(project["name"]):
+            if host in {urlsplit(url or "").netloc for url in (found["url"], *found["aliases"])}:
+                return found["id"]
+    raise NotFound(f"No deployment is served at {site}.", hint="See `scalemesh ls`.")

@@ -103,6 +103,14 @@ class Client:
         after: Deployment = self.call("POST", f"/deployments/{_part(identifier)}/{verb}")
         return after
 
+    def explain(self, identifier: str, path: str, method: str, headers: dict[str, str]) -> dict[str, Any]:
+        """What an edge would answer, with every field there."""
+        given = [("path", path), ("method", method), *(("header", f"{k}: {v}") for k, v in headers.items())]
+        found: dict[str, Any] = self.call("GET", f"/deployments/{_part(identifier)}/explain", params=given)
+        names = ("status", "headers", "file", "location", "proxy_to", "matched")
+        answer = {name: found.get(name) for name in names}
+        return answer | {"headers": dict(found.get("headers", [])), "matched": found.get("matched", [])}
+
     def rollback(self, project: str) -> Deployment:
         after: Deployment = self.call("POST", f"/projects/{_part(project)}/rollback")
         return after

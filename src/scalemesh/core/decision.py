@@ -7,10 +7,23 @@ from scalemesh.core.documents import Document
 Encoding = Literal["identity", "br", "zstd", "gzip"]
 
 
+class Matched(Document, frozen=True):
+    """A rule that had a part in the answer: the file that it was written in, and the line."""
+
+    source: str
+    line: int
+
+
 class Decision(Document, frozen=True):
-    """`status` with `file` (a manifest path) for content, or `location` for a redirect. `headers`: extra ones."""
+    """`status` with `file` (a manifest path) for content, or `location` for a redirect.
+
+    `headers` replace those that the edge would send by itself, by lower-case name; those in `without` are not sent.
+    """
 
     status: int
     file: str | None = None
     location: str | None = None
     headers: list[tuple[str, str]] = []
+    without: list[str] = []
+    proxy_to: str | None = None
+    matched: list[Matched] = []

@@ -21,15 +21,76 @@ class Entry(Document, frozen=True):
     immutable: bool = False
 
 
+Flavour = Literal["vercel", "netlify", "cloudflare"]
+Template = list[str]  # text, parameter, text, …: odd places name a group (by number) or a named group of a condition
+
+
+class Condition(Document, frozen=True):
+    """Holds if the request's value is there and `pattern` (RE2, whole value) matches it, or not, if `negated`.
+
+    `compare` with `number` instead, for values that are numbers.
+    """
+
+    kind: Literal["host", "header", "cookie", "query"]
+    key: str = ""
+    pattern: str | None = None
+    negated: bool = False
+    compare: Literal["", "gt", "gte", "lt", "lte"] = ""
+    number: float = 0
+
+
+class Selector(Document, frozen=True):
+    """Which requests: those for one of `paths`, or whose whole path `pattern` (RE2) matches and no `unless` does.
+
+    `source` and `line` say where it was written.
+    """
+
+    source: str
+    line: int
+    paths: list[str] = []
+    pattern: str | None = None
+    unless: list[str] = []
+    ignore_case: bool = False
+    has: list[Condition] = []
+    missing: list[Condition] = []
+
+
+class Rule(Selector, frozen=True, kw_only=True):
+    """Redirects to `to` (3xx), or answers with the file at `to` under `status`. `force`: though a file is there."""
+
+    status: int
+    to: Template = []
+    force: bool = False
+
+
+class HeaderChange(Document, frozen=True):
+    name: str
+    value: Template = []
+    change: Literal["set", "append", "unset"] = "set"
+
+
+class HeaderRule(Selector, frozen=True, kw_only=True):
+    """Every one that applies counts, in order."""
+
+    headers: list[HeaderChange]
+
+
 class Rules(Document, frozen=True):
     """How paths are answered beyond the files themselves; the rule files of the peers compile to this.
 
     `clean_urls`: `/a` answers with `/a.html`. `fallback`: the file that answers what nothing else does, with 200 (SPA).
+    `flavour`: whose lookup of files, and whose treatment of queries; None is our own. `canonical`: `/a.html` and
+    `/index` are redirected (Vercel's cleanUrls, Cloudflare's html_handling), with `canonical_status`.
     """
 
     clean_urls: bool = True
     trailing_slash: bool | None = None
     fallback: str | None = None
+    flavour: Flavour | None = None
+    canonical: bool = False
+    canonical_status: Literal[307, 308] = 308
+    rules: list[Rule] = []
+    headers: list[HeaderRule] = []
 
 
 class Manifest(Document, frozen=True):

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -42,6 +42,7 @@ from scalemesh.deployments.uploads import Uploads
 from scalemesh.errors import Conflict, InvalidInput, NotFound, Unauthenticated
 from scalemesh.logs.service import LogService
 from scalemesh.projects import Projects, Sites
+from scalemesh.rules.check import fault
 
 MAX_NONCE = 64
 
@@ -173,13 +174,19 @@ class Builds:
         if await self._is_published(build, sha256):
             return
         sizes = await self._blobs.sizes(build.team, {ref.sha256 for ref in receipt.blobs(manifest)})
-        await asyncio.to_thread(receipt.validate, manifest, sizes, self._policy.limits)  # 100,000 files take a while
+        await asyncio.to_thread(self._validate, manifest, sizes)  # 100,000 files take a while
         await self._blobs.put(build.team, sha256, data)
         version = await self._publish(build, manifest, BlobRef(sha256=sha256, size=len(data)))
         self._wakeup.notify("routes")
         self._wakeup.notify("queue")
         await self._routes.wait_acknowledged(version)
         self._wakeup.notify(f"deployment:{build.deployment}")
+
+    def _validate(self, manifest: Manifest, sizes: Mapping[str, int]) -> None:
+        receipt.validate(manifest, sizes, self._policy.limits)
+        if found := fault(manifest.rules):
+            where, what = found
+            raise InvalidInput(f"The manifest is refused: {where}: {what}", code="invalid_rules", field=where)
 
     async def _advance(self, build: Build, batch: Batch) -> Cursor:
         if batch.lines:

@@ -46,7 +46,8 @@ from scalemesh.errors import Conflict, InvalidInput, NotFound
 from scalemesh.logs.service import LogService
 from scalemesh.projects import Projects, Sites, parse
 from scalemesh.rules.decide import decide
-from scalemesh.rules.targets import parse_path
+from scalemesh.rules.matching import Ready, Request
+from scalemesh.rules.targets import parse_host, parse_path
 
 MAX_PAGE = 100
 _REMOVE_WAIT_S = 15.0
@@ -204,14 +205,27 @@ class Deployments:
         """What it serves, by path. Raises Conflict before it is ready."""
         return file_views(await self._manifest(actor, deployment_id))
 
-    async def explain(self, actor: Actor, deployment_id: str, target: str) -> Decision:
-        """What an edge would answer to GET `target` (`/path?query`), decided by the edge's own code."""
+    async def explain(
+        self,
+        actor: Actor,
+        deployment_id: str,
+        target: str,
+        method: str = "GET",
+        headers: Mapping[bytes, bytes] | None = None,
+    ) -> Decision:
+        """What an edge would answer to `method` and `target` (`/path?query`), decided by the edge's own code.
+
+        `headers` by lower-case name. Their `host` is what the rules see as the host.
+        """
         raw, _, query = target.partition("?")
         path = parse_path(raw.encode())
         if path is None:
             raise InvalidInput(f"{raw!r} is not a path: it begins with a slash.", code="invalid_path", field="path")
         manifest = await self._manifest(actor, deployment_id)
-        return decide(path, query, "GET", manifest.files.get, manifest.rules)
+        headers = headers or {}
+        host = parse_host(headers.get(b"host", b"")) or ""
+        request = Request(path=path, query=query, method=method, host=host, headers=headers)
+        return await asyncio.to_thread(lambda: decide(request, manifest.files.get, Ready(manifest.rules)))
 
     async def log(self, actor: Actor, deployment_id: str, after: int = -1, limit: int = 1000) -> Sequence[LogLine]:
         """At most `limit` lines with `seq > after`."""

@@ -1,5 +1,7 @@
 """What a worker remembers of the sites that it serves: bounded by bytes, most recent first."""
 
+from collections.abc import Sequence
+
 from scalemesh.core.build import BlobRef
 from scalemesh.core.manifest import Entry
 from scalemesh.edge.index import Site
@@ -10,6 +12,7 @@ HOT_FILE_BYTES = 128 * 1024  # larger files go from the kernel's page cache by s
 _MAX_ACCEPTS = 16  # different Accept-Encoding fields remembered for one page
 _PAGE_COST = 2048  # keys, objects, headers
 
+_NEVER_WITHOUT = frozenset({"etag", "accept-ranges", "content-encoding", "vary", "x-robots-tag"})
 REVALIDATE = "public, max-age=0, must-revalidate"
 IMMUTABLE = "public, max-age=31536000, immutable"
 
@@ -19,12 +22,15 @@ class Representation:
 
     __slots__ = ("etag", "head", "hot", "lines", "not_modified", "ref", "status")
 
-    def __init__(self, site: Site, status: int, entry: Entry, coding: str) -> None:
-        ref: BlobRef = getattr(entry, coding)
+    def __init__(self, page: "Page", coding: str) -> None:
+        status = page.status
+        ref: BlobRef = getattr(page.entry, coding)
         self.ref = ref
         self.status = status
         self.etag = f'"{ref.sha256}"'.encode()
-        self.lines = _lines(site, status, entry, coding, ref)
+        self.lines = _lines(page.site, status, page.entry, coding, ref)
+        if page.headers or page.without:
+            self.lines = _ruled(self.lines, page)
         validators = [line for line in self.lines if line[0] in {"ETag", "Cache-Control", "Vary"}]
         self.head = head(*self.lines, ("Content-Length", str(ref.size)))
         self.not_modified = Response(304, head(*validators))
@@ -48,15 +54,40 @@ def _lines(site: Site, status: int, entry: Entry, coding: str, ref: BlobRef) -> 
     return lines
 
 
+def _ruled(lines: list[tuple[str, str]], page: "Page") -> list[tuple[str, str]]:
+    """The site's rules over our own lines. `Vary` only grows, and a preview stays out of search engines."""
+    ruled = dict(page.headers)
+    ours = {name.lower(): value for name, value in lines}
+    if "vary" in ruled and "vary" in ours:
+        ruled["vary"] = f"{ours['vary']}, {ruled['vary']}"
+    if not page.site.production:
+        ruled.pop("x-robots-tag", None)
+    gone = {*ruled, *(set(page.without) - _NEVER_WITHOUT)}
+    kept = [line for line in lines if line[0].lower() not in gone]
+    return [*kept, *((name.title(), value) for name, value in ruled.items())]
+
+
 class Page:
-    """One file as one site answers it with one status; representations are made when first wanted."""
+    """One file as one site answers it with one status; representations are made when first wanted.
 
-    __slots__ = ("_by_accept", "_by_coding", "bytes", "entry", "site", "status")
+    `headers` (by lower-case name) and `without` are the site's rules'.
+    """
 
-    def __init__(self, site: Site, status: int, entry: Entry) -> None:
+    __slots__ = ("_by_accept", "_by_coding", "bytes", "entry", "headers", "site", "status", "without")
+
+    def __init__(
+        self,
+        site: Site,
+        status: int,
+        entry: Entry,
+        headers: Sequence[tuple[str, str]] = (),
+        without: Sequence[str] = (),
+    ) -> None:
         self.site = site
         self.status = status
         self.entry = entry
+        self.headers = headers
+        self.without = without
         self.bytes = 0
         self._by_coding: dict[str, Representation] = {}
         self._by_accept: dict[bytes | None, Representation] = {}
@@ -74,7 +105,7 @@ class Page:
     def coded(self, coding: str) -> Representation:
         found = self._by_coding.get(coding)
         if found is None:
-            found = self._by_coding[coding] = Representation(self.site, self.status, self.entry, coding)
+            found = self._by_coding[coding] = Representation(self, coding)
         return found
 
     def _best(self, groups: Preference) -> str:

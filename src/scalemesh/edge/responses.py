@@ -9,13 +9,18 @@ STATUSES = (
     200,
     204,
     206,
+    301,
+    302,
+    303,
     304,
     307,
     308,
     400,
+    403,
     404,
     405,
     408,
+    410,
     412,
     413,
     414,
@@ -23,6 +28,7 @@ STATUSES = (
     417,
     421,
     431,
+    451,
     500,
     501,
     502,
@@ -114,6 +120,12 @@ def own_page(status: int, text: str, *, extra: tuple[tuple[str, str], ...] = ())
 UNKNOWN_HOST = own_page(404, "No site is deployed at this address.")
 NO_ROUTES_YET = own_page(503, "This edge is starting. Try again in a moment.", extra=(("Retry-After", "1"),))
 NOT_FOUND = own_page(404, "This page does not exist.")
+WITHOUT_PAGE = {
+    403: own_page(403, "This page is not for you."),
+    404: NOT_FOUND,
+    410: own_page(410, "This page is gone."),
+    451: own_page(451, "This page cannot be shown for legal reasons."),
+}
 NO_BLOB = own_page(503, "This file cannot be had right now. Try again in a moment.", extra=(("Retry-After", "2"),))
 REFUSALS = {
     400: own_page(400, "This request is not valid HTTP."),

@@ -20,9 +20,12 @@ from scalemesh.edge.pages import HOT_FILE_BYTES, HotPages, Page, Representation
 from scalemesh.edge.request import Request
 from scalemesh.edge.responses import FileSlice, Response, head
 from scalemesh.rules.decide import decide
+from scalemesh.rules.matching import Ready
+from scalemesh.rules.matching import Request as RuledRequest
 from scalemesh.rules.targets import parse_host, parse_path
 
 MAX_SITES = 4096
+MAX_READY = 256  # sites whose compiled rules are kept
 MAX_OPEN_FILES = 128
 MAX_STAMPS = 65536
 HOT_BYTES = 24 * 1024 * 1024
@@ -51,6 +54,7 @@ class Serving:
         self._fetch = fetch
         self._every_host = every_host
         self._sites: dict[bytes, Site] = {}
+        self._ready: OrderedDict[int, Ready] = OrderedDict()
         self._pages = HotPages(hot_bytes)
         self._open: OrderedDict[tuple[str, str], OpenBlob] = OrderedDict()
         self._intact: dict[tuple[str, str], tuple[int, int, int]] = {}
@@ -93,22 +97,36 @@ class Serving:
         if path is None:
             return responses.REFUSALS[400]
         lookup = functools.cache(functools.partial(self._index.entry, site.manifest))
-        decision = decide(path, request.query.decode("latin-1"), request.method.decode(), lookup, site.rules)
+        ready = self._ready_rules(site)
+        decision = decide(_ruled(request, path, ready), lookup, ready)
         if decision.file is None:
             return _without_file(decision)
         entry = lookup(decision.file)
         if entry is None:
             return responses.NOT_FOUND
-        return self._remember(site, request.target, decision, entry)
+        page = self._page(site, decision, entry)
+        if not ready.by_request:
+            self._pages.put((site.key, request.target), page)
+        return page
 
-    def _remember(self, site: Site, target: bytes, decision: Decision, entry: Entry) -> Page:
-        """One Page per file and status, however many paths lead to it."""
-        own_key = (site.key, b"%d %s" % (decision.status, (decision.file or "").encode()))
-        page = self._pages.get(own_key)
+    def _ready_rules(self, site: Site) -> Ready:
+        ready = self._ready.get(site.manifest)
+        if ready is None:
+            ready = self._ready[site.manifest] = Ready(site.rules)
+            if len(self._ready) > MAX_READY:
+                self._ready.popitem(last=False)
+        else:
+            self._ready.move_to_end(site.manifest)
+        return ready
+
+    def _page(self, site: Site, decision: Decision, entry: Entry) -> Page:
+        """One Page per file, status and headers, however many paths lead to it."""
+        ruled = repr((decision.headers, decision.without)) if decision.headers or decision.without else ""
+        key = (site.key, f"{decision.status} {decision.file} {ruled}".encode())
+        page = self._pages.get(key)
         if page is None:
-            page = Page(site, decision.status, entry)
-            self._pages.put(own_key, page)
-        self._pages.put((site.key, target), page)
+            page = Page(site, decision.status, entry, decision.headers, decision.without)
+            self._pages.put(key, page)
         return page
 
     def _answer_conditional(self, page: Page, headers: dict[bytes, bytes]) -> Answer:
@@ -120,7 +138,12 @@ class Serving:
         wanted = byte_range(headers, chosen.etag, chosen.ref.size)
         if wanted == 416:
             return Response(
-                416, head(("Content-Range", f"bytes */{chosen.ref.size}"), ("Content-Length", "0"), chosen.lines[1])
+                416,
+                head(
+                    ("Content-Range", f"bytes */{chosen.ref.size}"),
+                    ("Content-Length", "0"),
+                    ("ETag", chosen.etag.decode()),
+                ),
             )
         if isinstance(wanted, int):
             return chosen.hot or self._whole(page, chosen)
@@ -176,12 +199,21 @@ class Serving:
         return blob
 
 
+def _ruled(request: Request, path: str, ready: Ready) -> RuledRequest:
+    """What the rules look at; a site without any needs no more than the path."""
+    query, method = request.query.decode("latin-1"), request.method.decode()
+    if ready.plain:
+        return RuledRequest(path=path, query=query, method=method)
+    host = parse_host(request.host) or "" if request.host else ""
+    return RuledRequest(path=path, query=query, method=method, host=host, headers=request.headers)
+
+
 def _without_file(decision: Decision) -> Response:
     lines = [(name.title(), value) for name, value in decision.headers]
     if decision.location is not None:
         lines += [("Location", decision.location), ("Cache-Control", "public, max-age=0, must-revalidate")]
-    elif decision.status == 404:
-        return responses.NOT_FOUND
+    elif decision.status in responses.WITHOUT_PAGE:
+        return responses.WITHOUT_PAGE[decision.status]
     if decision.status != 204:
         lines.append(("Content-Length", "0"))
     return Response(decision.status, head(*lines))

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import os
 import signal
 import socket
@@ -11,49 +12,59 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import uvloop
 
 from scalemesh.artifacts.beneath import open_folder
 from scalemesh.artifacts.pack import CHUNK_BYTES, Packed, pack
 from scalemesh.core.build import BlobRef, Limits
 from scalemesh.core.documents import encode
+from scalemesh.core.manifest import Flavour
 from scalemesh.core.routes import Route
 from scalemesh.edge.blobs import Blobs
 from scalemesh.edge.fleet import Fleet, listen
 from scalemesh.edge.index import Generation, IndexWriter
 from scalemesh.edge.misses import MissServer
 from scalemesh.errors import Unavailable
+from scalemesh.main import rules
+from scalemesh.rules.read import Parsed
+
+log = logging.getLogger(__name__)
 
 _HOST = "preview"
 _TEAM = "preview"
 
 
-def preview(directory: Path, port: int, on_ready: Callable[[str], None] = lambda _: None) -> None:
+def preview(
+    directory: Path, port: int, on_ready: Callable[[str], None] = lambda _: None, flavour: Flavour | None = None
+) -> None:
     """Serve `directory` at 127.0.0.1:`port` (0: a free one) for every host until SIGINT or SIGTERM.
 
     `on_ready` is told the address. Raises BuildFailed if the folder cannot be packed, BadSettings if the port is taken.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_preview(directory, port, on_ready))
+        runner.run(_preview(directory, port, on_ready, flavour))
 
 
-async def _preview(directory: Path, port: int, on_ready: Callable[[str], None]) -> None:
+async def _preview(directory: Path, port: int, on_ready: Callable[[str], None], flavour: Flavour | None) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with serving(directory, port) as (address, _):
+    async with serving(directory, port, flavour=flavour) as (address, _):
         on_ready(address)
         await stopping.wait()
 
 
 @asynccontextmanager
-async def serving(directory: Path, port: int, workers: int = 1) -> AsyncIterator[tuple[str, Fleet]]:
+async def serving(
+    directory: Path, port: int, workers: int = 1, flavour: Flavour | None = None
+) -> AsyncIterator[tuple[str, Fleet]]:
     """The address and the workers; also what the benchmarks measure."""
     listeners = listen("127.0.0.1", port, workers)
     with tempfile.TemporaryDirectory(prefix="scalemesh-preview-") as temporary:
         folder = Path(temporary)
         blobs = Blobs(folder / "blobs", _Nowhere(), max_bytes=2**63)
-        await asyncio.to_thread(_fill, directory, folder, blobs)
+        await asyncio.to_thread(_fill, directory, folder, blobs, flavour)
         ready = asyncio.Event()
         fleet = Fleet(str(folder), "preview", listeners, every_host=_HOST)
         async with MissServer(folder / "keeper.sock", blobs, lambda *_: ready.set()):
@@ -70,25 +81,28 @@ def _port(listener: socket.socket) -> int:
     return int(listener.getsockname()[1])
 
 
-def _fill(directory: Path, folder: Path, blobs: Blobs) -> None:
+def _fill(directory: Path, folder: Path, blobs: Blobs, flavour: Flavour | None) -> None:
     spool = folder / "spool"
     spool.mkdir()
     root_fd = open_folder(directory)
     try:
         with pack(root_fd, spool, limits=Limits()) as packed:
-            _index(packed, folder, blobs)
+            _index(packed, rules.of_folder(directory, packed.manifest.files, flavour), folder, blobs)
     finally:
         os.close(root_fd)
 
 
-def _index(packed: Packed, folder: Path, blobs: Blobs) -> None:
+def _index(packed: Packed, parsed: Parsed, folder: Path, blobs: Blobs) -> None:
     for sha256, blob in packed.blobs.items():
         with blob.open() as file:
             blobs.put(_TEAM, sha256, iter(partial(file.read, CHUNK_BYTES), b""))
-    document = encode(packed.manifest)
+    for complaint in parsed.complaints:
+        log.warning("%s", complaint)
+    site = msgspec.structs.replace(packed.manifest, rules=parsed.rules)
+    document = encode(site)
     manifest = BlobRef(sha256=hashlib.sha256(document).hexdigest(), size=len(document))
     index = IndexWriter(folder / "index.db")
-    index.add_manifest(_TEAM, manifest.sha256, packed.manifest)
+    index.add_manifest(_TEAM, manifest.sha256, site)
     index.apply([Route(host=_HOST, version=1, team=_TEAM, manifest=manifest, production=True)], version=1)
     index.close()
     Generation(folder / "generation").close()

@@ -2,12 +2,14 @@ from scalemesh.core.build import BlobRef
 from scalemesh.core.decision import Decision
 from scalemesh.core.manifest import Entry, Rules
 from scalemesh.rules.decide import decide
+from scalemesh.rules.matching import Ready, Request
 
 ENTRY = Entry(identity=BlobRef(sha256="a" * 64, size=1), type="text/html")
 
 
 def decided(path: str, *files: str, rules: Rules | None = None, query: str = "", method: str = "GET") -> Decision:
-    return decide(path, query, method, dict.fromkeys(files, ENTRY).get, rules or Rules())
+    request = Request(path=path, query=query, method=method)
+    return decide(request, dict.fromkeys(files, ENTRY).get, Ready(rules or Rules()))
 
 
 def test_root_is_its_index() -> None:

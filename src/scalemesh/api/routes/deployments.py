@@ -91,6 +91,10 @@ async def explain(
     services: Wired,
     deployment: str,
     path: Annotated[str, Query(max_length=8192, description="As in a request: `/blog/post?page=2`.")],
+    method: Annotated[str, Query(max_length=20)] = "GET",
+    header: Annotated[list[str] | None, Query(max_length=100, description="`Name: value`; repeatable.")] = None,
 ) -> Decision:
-    """What the edge answers to GET `path`, and from which file."""
-    return await services.deployments.explain(actor, deployment, path)
+    """What the edge answers to `path`, from which file, and which rules said so."""
+    split = (line.partition(":") for line in header or [])
+    headers = {name.strip().lower().encode(): value.strip().encode() for name, _, value in split}
+    return await services.deployments.explain(actor, deployment, path, method.upper(), headers)

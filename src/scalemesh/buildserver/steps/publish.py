@@ -1,6 +1,7 @@
 """upload: the output packed, the missing blobs sent, the manifest last."""
 
 import asyncio
+import dataclasses
 import os
 import posixpath
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from scalemesh.artifacts import beneath
 from scalemesh.buildserver.control.base import Blob, Blobs, Control
@@ -17,6 +20,8 @@ from scalemesh.buildserver.tree import Tree
 from scalemesh.core.build import BlobRef, Limits, Plan
 from scalemesh.errors import BuildFailed
 from scalemesh.frameworks import output_choices
+from scalemesh.rules.limits import MAX_FILE_BYTES
+from scalemesh.rules.read import Read, read_rules
 
 if TYPE_CHECKING:  # loaded late: see control.base
     from scalemesh.artifacts.pack import Packed
@@ -55,9 +60,31 @@ def _pack(workspace: Path, spool: Path, plan: Plan, limits: Limits) -> "Packed":
     spool.mkdir()
     root = _open(workspace, plan)
     try:
-        return pack(root, spool, limits=limits, immutable=plan.immutable)
+        packed = pack(root, spool, limits=limits, immutable=plan.immutable)
+        site = partial(_read, root)
+        with Tree(workspace, plan.root_directory) as tree, Tree(workspace) as repository:
+
+            def project(name: str) -> bytes | None:
+                return tree.read(name) or repository.read(name)
+
+            return _with_rules(packed, project, site)
     finally:
         os.close(root)
+
+
+def _read(root: int, name: str) -> bytes | None:
+    try:
+        with os.fdopen(beneath.open_file(root, name), "rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except BuildFailed:  # whoever looks for a file that cannot be read finds none
+        return None
+
+
+def _with_rules(packed: "Packed", project: Read, site: Read) -> "Packed":
+    """The same with the rules that the site's files give, and complaints about them among the warnings."""
+    parsed = read_rules(project, site, lambda path: path in packed.manifest.files)
+    manifest = msgspec.structs.replace(packed.manifest, rules=parsed.rules)
+    return dataclasses.replace(packed, manifest=manifest, warnings=[*packed.warnings, *parsed.complaints])
 
 
 def _open(workspace: Path, plan: Plan) -> int:

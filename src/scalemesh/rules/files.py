@@ -1,0 +1,89 @@
+"""Which file a path means, and which other path is the one to use, as each flavour has it."""
+
+from collections.abc import Callable, Iterator
+
+from scalemesh.core.manifest import Entry, Rules
+
+Lookup = Callable[[str], Entry | None]
+
+
+def find(path: str, lookup: Lookup, rules: Rules) -> str | None:
+    candidates = _netlify(path) if rules.flavour == "netlify" else _candidates(path, rules)
+    return next((candidate for candidate in candidates if lookup(candidate) is not None), None)
+
+
+def other_form(path: str, lookup: Lookup, rules: Rules) -> str | None:
+    """The path to redirect to; None: this one is right. Leading slashes collapse: `//evil.example/` stays here."""
+    if path == "/" or path.startswith("/.well-known/"):
+        return None
+    if rules.flavour == "cloudflare":
+        return _cloudflare_form(path, lookup) if rules.canonical else None
+    if rules.canonical and (clean := _clean(path, rules)) is not None:
+        return clean
+    return None if rules.trailing_slash is None else _other_slash(path, slash=rules.trailing_slash)
+
+
+def _candidates(path: str, rules: Rules) -> Iterator[str]:
+    if path.endswith("/"):
+        yield path + "index.html"
+        if rules.clean_urls and path != "/":
+            yield path.rstrip("/") + ".html"
+        return
+    yield path
+    if rules.clean_urls:
+        yield path + ".html"
+    yield path + "/index.html"
+
+
+def _netlify(path: str) -> Iterator[str]:
+    """netlify/cli, src/utils/proxy.ts."""
+    bare = path.rstrip("/")
+    if not path.endswith("/"):
+        yield path
+    if bare:
+        yield from (bare + ".html", bare + ".htm")
+    yield from (bare + "/index.html", bare + "/index.htm")
+
+
+def _clean(path: str, rules: Rules) -> str | None:
+    """Vercel's cleanUrls: `/a.html` → `/a`, `/a/index` → `/a`. Their `//` for `/index.html` is `/` here."""
+    bare = path.rstrip("/") if path.count("/") > 1 else path
+    end = "/" if rules.trailing_slash else ""
+    folder, _, name = bare.rpartition("/")
+    if name in {"index", "index.html"}:
+        return _joined(folder, end)
+    if bare.endswith(".html") and name != ".html":
+        return _joined(bare.removesuffix(".html"), end)
+    return None
+
+
+def _joined(path: str, end: str) -> str:
+    inner = path.strip("/")
+    return f"/{inner}{end}" if inner else "/"
+
+
+def _other_slash(path: str, *, slash: bool) -> str | None:
+    names_a_file = "." in path.rstrip("/").rpartition("/")[2]
+    if path.endswith("/") and (not slash or names_a_file):
+        return "/" + path.strip("/")
+    if not path.endswith("/") and slash and not names_a_file:
+        return "/" + path.strip("/") + "/"
+    return None
+
+
+def _cloudflare_form(path: str, lookup: Lookup) -> str | None:
+    """html_handling `auto-trailing-slash`: a file without the slash, a folder's index with it."""
+    bare = path.rstrip("/")
+    folder, _, name = bare.rpartition("/")
+    if name in {"index.html", "index"} and not path.endswith("/") and lookup(folder + "/index.html") is not None:
+        return _joined(folder, "/")
+    if bare.endswith(".html") and lookup(bare) is not None:
+        return _joined(bare.removesuffix(".html"), "")
+    if lookup(path) is not None:
+        return None
+    if path.endswith("/"):
+        has_index = lookup(path + "index.html") is not None
+        return _joined(bare, "") if not has_index and lookup(bare + ".html") is not None else None
+    if lookup(bare + ".html") is None and lookup(bare + "/index.html") is not None:
+        return _joined(bare, "/")
+    return None

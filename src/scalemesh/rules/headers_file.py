@@ -1,0 +1,149 @@
+"""`_headers`, Netlify's and Cloudflare's: a path on a line of its own, then `Name: value` lines.
+
+Netlify: packages/headers-parser of netlify/build. Cloudflare: parseHeaders.ts and rules-engine.ts of workers-sdk.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from scalemesh.core.manifest import HeaderChange, HeaderRule
+from scalemesh.rules.complaints import BadRule, Complaints
+from scalemesh.rules.limits import MAX_HEADERS_A_RULE, check_header, check_length
+from scalemesh.rules.pathexp import escape
+from scalemesh.rules.selectors import dynamic, exact, named
+
+CLOUDFLARE_MAX_RULES = 100
+CLOUDFLARE_MAX_CHARS = 2000
+_PLACEHOLDER = re.compile(r":([A-Za-z]\w*)")
+
+
+def parse_netlify(text: str, complaints: Complaints) -> list[HeaderRule]:
+    found = []
+    for line, path, pairs in _blocks(text, complaints):
+        with complaints.about(line):
+            found.append(netlify_rule(path, pairs, {"source": complaints.file, "line": line}))
+    return found
+
+
+def parse_cloudflare(text: str, complaints: Complaints) -> list[HeaderRule]:
+    found: list[HeaderRule] = []
+    for line, path, pairs in _blocks(text, complaints, max_chars=CLOUDFLARE_MAX_CHARS):
+        if len(found) == CLOUDFLARE_MAX_RULES:
+            complaints.add(line, f"more than {CLOUDFLARE_MAX_RULES} rules: this one and those below are left out")
+            break
+        with complaints.about(line):
+            found.append(_cloudflare_rule(path, pairs, {"source": complaints.file, "line": line}))
+    return found
+
+
+def netlify_rule(path: str, pairs: Iterable[tuple[str, str]], place: dict[str, Any]) -> HeaderRule:
+    check_length(path, "the path")
+    if not path.startswith("/"):
+        raise BadRule("a path begins with `/` (hosts are not supported)")
+    changes = [HeaderChange(name=name, value=[value]) for name, value in _joined(pairs).items()]
+    return HeaderRule(**place, **_netlify_selector(path), ignore_case=True, headers=_some(changes))
+
+
+def _netlify_selector(path: str) -> dict[str, Any]:
+    """`:x` is one segment, `*` anything; a segment that is `*` may be missing with its slash."""
+    bare = path.rstrip("/")
+    if "*" not in bare and "/:" not in bare:
+        return exact(*dict.fromkeys((bare or "/", bare + "/")))
+    regex = ""
+    for segment in bare.split("/")[1:]:
+        if segment == "*":
+            regex += "/?(?:.*)"
+        elif segment.startswith(":"):
+            regex += "/[^/]+"
+        else:
+            regex += "/" + ".*".join(escape(part) for part in segment.split("*"))
+    return dynamic(regex + "/?", ignore_case=True)
+
+
+def _cloudflare_rule(path: str, pairs: list[tuple[str, str]], place: dict[str, Any]) -> HeaderRule:
+    if path.startswith("http"):
+        raise BadRule("a path with a host is not supported: write a path")
+    if path.count("*") > 1:
+        raise BadRule("one `*` at most")
+    selector, groups = cloudflare_selector(path)
+    changes = [
+        HeaderChange(name=name.lower(), change="unset")
+        for name in (name.removeprefix("!").strip() for name, _ in pairs if name.startswith("!"))
+        if _checked(name)
+    ]
+    kept = [(name.lower(), value) for name, value in pairs if not name.startswith("!")]
+    changes += [
+        HeaderChange(name=name, value=named(value, groups), change="append") for name, value in _joined(kept).items()
+    ]
+    return HeaderRule(**place, **selector, headers=_some(changes))
+
+
+def cloudflare_selector(path: str) -> tuple[dict[str, Any], list[str]]:
+    """`*` → `splat`, `:name` → one segment; what it matches and the names of its groups."""
+    check_length(path, "the path")
+    groups = [match[1] for match in _PLACEHOLDER.finditer(path)]
+    if "*" not in path and not groups:
+        return exact(path), []
+    if len(set(groups)) != len(groups):
+        raise BadRule("two placeholders have the same name")
+    regex, names, at = "", [], 0
+    for match in re.finditer(r"\*|:[A-Za-z]\w*", path):
+        regex += escape(path[at : match.start()]) + ("(.*)" if match[0] == "*" else "([^/]+)")
+        names.append("splat" if match[0] == "*" else match[0][1:])
+        at = match.end()
+    return dynamic(regex + escape(path[at:])), names
+
+
+def _blocks(
+    text: str, complaints: Complaints, *, max_chars: int | None = None
+) -> list[tuple[int, str, list[tuple[str, str]]]]:
+    """Each path with its line and its headers."""
+    found: list[tuple[int, str, list[tuple[str, str]]]] = []
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        if max_chars is not None and len(line) > max_chars:
+            complaints.add(number, f"a line is longer than {max_chars} characters")
+        elif line.startswith(("/", "http://", "https://")):
+            found.append((number, line, []))
+        elif not found:
+            complaints.add(number, "a header before the first path: a path begins with `/`")
+        else:
+            with complaints.about(number):
+                found[-1][2].append(_pair(line))
+    return found
+
+
+def _pair(line: str) -> tuple[str, str]:
+    if line.startswith("!"):
+        return line, ""
+    name, colon, value = line.partition(":")
+    if not colon or not value.strip():
+        raise BadRule(f"`{line[:80]}` is not `Name: value`")
+    check_header(name.strip(), value.strip())
+    return name.strip(), value.strip()
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """A repeated name's values, joined by commas; names in lower case."""
+    joined: dict[str, str] = {}
+    for name, value in pairs:
+        key = name.lower()
+        joined[key] = f"{joined[key]}, {value}" if key in joined else value
+        check_header(name, joined[key])
+    return joined
+
+
+def _some(changes: list[HeaderChange]) -> list[HeaderChange]:
+    if not changes:
+        raise BadRule("a path without headers")
+    if len(changes) > MAX_HEADERS_A_RULE:
+        raise BadRule(f"more than {MAX_HEADERS_A_RULE} headers")
+    return changes
+
+
+def _checked(name: str) -> bool:
+    check_header(name)
+    return True

@@ -1,0 +1,54 @@
+"""The parts of rules that the parsers share: what a source matches, and templates with names in them."""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from scalemesh.core.manifest import Template
+from scalemesh.rules import lookahead
+from scalemesh.rules.complaints import BadRule
+from scalemesh.rules.limits import check_length
+from scalemesh.rules.patterns import compiled, folded
+from scalemesh.rules.templates import check_destination, is_absolute
+
+_NAMED = re.compile(r":([A-Za-z]\w*)")
+
+
+def exact(*paths: str) -> dict[str, Any]:
+    return {"paths": [unicodedata.normalize("NFC", unquote(check_length(path, "the source"))) for path in paths]}
+
+
+def dynamic(regex: str, *, ignore_case: bool = False) -> dict[str, Any]:
+    """Raises BadRule if RE2 cannot run it."""
+    pattern, unless = lookahead.split(regex)
+    for each in (pattern, *unless):
+        compiled(folded(each, ignore_case=ignore_case))
+    return {"pattern": pattern, "unless": unless}
+
+
+def destination(template: Template) -> Template:
+    """Raises BadRule, for another site's answer (a proxied rewrite) too: see `not_proxied`."""
+    check_length("".join(template), "the destination")
+    check_destination(template)
+    return template
+
+
+def not_proxied(template: Template, status: int) -> None:
+    if is_absolute(template) and not 300 <= status < 400:
+        raise BadRule("a rewrite to another site (proxying) is not supported yet; use a redirect, or a path")
+
+
+def named(text: str, groups: Sequence[str], extra: Mapping[str, str] = {}) -> Template:
+    """`/news/:slug` with the groups' names → `["/news/", "1", ""]`; a name that is no group stays text."""
+    template: list[str] = [""]
+    at = 0
+    for match in _NAMED.finditer(text):
+        reference = extra.get(match[1]) or (str(groups.index(match[1]) + 1) if match[1] in groups else None)
+        if reference is not None:
+            template[-1] += text[at : match.start()]
+            template += [reference, ""]
+            at = match.end()
+    template[-1] += text[at:]
+    return template

@@ -1,0 +1,118 @@
+"""Legacy `routes` of vercel.json, as far as static files go: src, dest, status, headers, continue, has, handle.
+
+`src` is a regular expression for the whole path, regardless of case; `$1` and `$name` stand for its groups. What comes
+before `{"handle": "filesystem"}` goes before files.
+"""
+
+import re
+from typing import Any
+
+from scalemesh.core.manifest import HeaderChange, HeaderRule, Rule, Template
+from scalemesh.rules.complaints import BadRule, Complaints
+from scalemesh.rules.json_lines import Lined
+from scalemesh.rules.limits import MAX_RULES, REDIRECTS, check_header, check_length, check_status
+from scalemesh.rules.patterns import compiled
+from scalemesh.rules.selectors import destination, dynamic, not_proxied
+from scalemesh.rules.vercel_conditions import conditions
+
+MAX_HEADERS = 100
+_GROUP = re.compile(r"\$(?:(\d{1,2})|([A-Za-z]\w*)|\{([A-Za-z]\w*)\})")
+_KNOWN = {"src", "dest", "status", "headers", "continue", "has", "missing", "check", "caseSensitive", "handle"}
+
+
+def parse_routes(lined: Lined, complaints: Complaints) -> tuple[list[Rule], list[HeaderRule]]:
+    rules: list[Rule] = []
+    headers: list[HeaderRule] = []
+    routes = lined.values["routes"]
+    if not isinstance(routes, list) or len(routes) > MAX_RULES:
+        complaints.add(lined.line("routes"), f"`routes` must be a list of at most {MAX_RULES}")
+        return [], []
+    force = True
+    for index, route in enumerate(routes):
+        line = lined.line("routes", index)
+        with complaints.about(line):
+            if not isinstance(route, dict):
+                raise BadRule("a route must be an object")
+            if "handle" in route:
+                _check_handle(route["handle"])
+                force = False
+                continue
+            _route(route, {"source": complaints.file, "line": line}, rules, headers, force=force)
+    return rules, headers
+
+
+def _check_handle(phase: object) -> None:
+    if phase != "filesystem":
+        raise BadRule(f"`handle`: {phase!r} is not supported; `filesystem` is")
+
+
+def _route(
+    route: dict[str, Any], place: dict[str, Any], rules: list[Rule], headers: list[HeaderRule], *, force: bool
+) -> None:
+    if unknown := sorted(set(route) - _KNOWN):
+        raise BadRule(f"`{unknown[0]}` is not supported for a static site")
+    selector = _selector(route)
+    names: dict[str, int] = compiled(selector["pattern"]).groupindex
+    given = _headers(route.get("headers"))
+    moved = next((given.pop(name) for name in list(given) if name.lower() == "location"), None)
+    to, status = route.get("dest", moved), route.get("status", 302 if moved else 200)
+    if given:
+        changes = [HeaderChange(name=name, value=_template(value, names)) for name, value in given.items()]
+        for change in changes:
+            check_header(change.name, "".join(change.value))
+        headers.append(HeaderRule(**place, **selector, headers=changes))
+    if route.get("continue") or (to is None and "status" not in route):
+        return
+    check_status(status)
+    if to is None and status in REDIRECTS:
+        raise BadRule('a redirect needs `headers: {"Location": …}` or `dest`')
+    if not (to is None or isinstance(to, str)):
+        raise BadRule("`dest` must be a string")
+    template = [] if to is None else _destination(to, names)
+    not_proxied(template, status)
+    rules.append(Rule(**place, **selector, status=status, to=template, force=force))
+
+
+def _selector(route: dict[str, Any]) -> dict[str, Any]:
+    src = route.get("src")
+    if not isinstance(src, str):
+        raise BadRule("`src` must be a string")
+    ignore_case = not route.get("caseSensitive", False)
+    bare = check_length(src, "`src`").removeprefix("^")
+    bare = bare if bare.endswith("\\$") else bare.removesuffix("$")
+    bare = bare if bare.startswith(("/", "(", ".")) else "/" + bare
+    return dynamic(bare, ignore_case=ignore_case) | {
+        "ignore_case": ignore_case,
+        "has": conditions(route.get("has"), "has"),
+        "missing": conditions(route.get("missing"), "missing"),
+    }
+
+
+def _destination(text: str, names: dict[str, int]) -> Template:
+    if not text.startswith(("/", "http://", "https://", "$")):
+        text = "/" + text
+    return destination(_template(text, names))
+
+
+def _template(text: str, names: dict[str, int]) -> Template:
+    template: Template = [""]
+    at = 0
+    for match in _GROUP.finditer(text):
+        name = match[2] or match[3]
+        reference = match[1] or (str(names[name]) if name in names else None)
+        if reference is not None:
+            template[-1] += text[at : match.start()]
+            template += [reference, ""]
+            at = match.end()
+    template[-1] += text[at:]
+    return template
+
+
+def _headers(value: object) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise BadRule("`headers` must be an object of strings")
+    if len(value) > MAX_HEADERS:
+        raise BadRule(f"more than {MAX_HEADERS} headers")
+    return dict(value)
