@@ -6,7 +6,7 @@ order deployment → project → counter → hosts.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -67,12 +67,14 @@ class Database:
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A session that only reads; what it returns stays usable (detached) afterwards."""
         async with self._reads() as session:
+            await _uncancelled(session.connection())
             yield session
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
         """One transaction: committed at the end, rolled back by an exception. Await nothing slow in it."""
         async with self._write_turn, self._writes() as session, session.begin():
+            await _uncancelled(session.connection())
             yield session
 
     async def migrate(self) -> None:
@@ -108,6 +110,16 @@ class Database:
             raise BadSettings(
                 "SCALEMESH_DATABASE_URL: PostgreSQL needs a driver.", hint="pip install 'scalemesh[postgres]'"
             ) from error
+
+
+async def _uncancelled(opening: Coroutine[Any, Any, object]) -> None:
+    """To the end, even when the caller is cancelled: a connection that is dropped half-open is never closed."""
+    task = asyncio.ensure_future(opening)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:

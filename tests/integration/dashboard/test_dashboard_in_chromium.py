@@ -150,7 +150,8 @@ def test_a_form_is_sent_once(page: Page, site: LogSite) -> None:
     site.set_state("ready")
     site.plays = [[END]]
     page.goto(f"{site.url}/deployments/dpl_1")
-    page.get_by_role("button", name="Redeploy").dblclick()
+    with page.expect_response(lambda response: response.request.method == "POST"):
+        page.get_by_role("button", name="Redeploy").dblclick()
     page.wait_for_load_state()
 
     assert [call[0] for call in site.services.deployments.calls] == ["redeploy"]
