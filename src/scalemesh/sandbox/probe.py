@@ -14,6 +14,7 @@ from scalemesh.sandbox import bubblewrap, limits, seccomp
 from scalemesh.sandbox.launcher import Launcher, make_private
 
 DEFAULT_UID = 200_000
+_SOURCE_ROOT = Path(__file__).parents[1]
 _TRIAL_S = 30.0
 _NONE_HINT = "Or set SCALEMESH_BUILD_SANDBOX=none to build without any isolation (only for code that you trust)."
 
@@ -79,6 +80,9 @@ async def _trial(uid: int) -> Finding:
         problem = await asyncio.to_thread(_run_trial, directory, own)
     if problem is None:
         return Finding("sandbox", True, "a trial step ran isolated")
+    if problem.startswith("launch:") and "Permission denied" in problem:
+        readable = f"Builds run python under uids of their own: chmod -R go+rX {sys.prefix} {_SOURCE_ROOT}"
+        return Finding("sandbox", False, problem, readable)
     fix = next((f.fix for f in _user_namespaces()), "Allow unprivileged user namespaces for python and bubblewrap.")
     return Finding("sandbox", False, problem, fix)
 
