@@ -25,7 +25,7 @@ from scalemesh.rules.matching import Request as RuledRequest
 from scalemesh.rules.targets import parse_host, parse_path
 
 MAX_SITES = 4096
-MAX_READY = 256  # sites whose compiled rules are kept
+MAX_READY = 64  # sites whose compiled rules are kept
 MAX_OPEN_FILES = 128
 MAX_STAMPS = 65536
 HOT_BYTES = 24 * 1024 * 1024

@@ -1,5 +1,6 @@
 """Rules ready for requests: exact paths in a table, patterns in one RE2 set, then each candidate looked at closely."""
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -13,7 +14,7 @@ from scalemesh.rules.patterns import SET_BYTES, compiled, folded, options
 S = TypeVar("S", bound=Selector)
 Values = Mapping[str, str]
 _SET_MIN = 4  # fewer patterns are faster one by one
-_MAX_FIELDS = 256
+_MAX_COMPILED = 128  # kept at a time for one site: programs cost memory
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -32,17 +33,20 @@ class Request(msgspec.Struct, frozen=True, gc=False):
             found = self.headers.get(condition.key.lower().encode())
             return None if found is None else found.decode("latin-1")
         if condition.kind == "query":
-            pairs = parse_qsl(self.query[:8192], keep_blank_values=True, separator="&")
-            return next((value for key, value in pairs if key == condition.key), None)
-        return _cookie(self.headers.get(b"cookie", b"").decode("latin-1"), condition.key)
+            return _parameters(self.query).get(condition.key)
+        return _cookies(self.headers.get(b"cookie", b"")).get(condition.key)
 
 
-def _cookie(header: str, name: str) -> str | None:
-    for pair in header.split(";")[:_MAX_FIELDS]:
-        key, found, value = pair.strip().partition("=")
-        if found and key == name:
-            return value
-    return None
+@functools.lru_cache(maxsize=16)  # many rules ask about one request
+def _parameters(query: str) -> Values:
+    """The first value of each."""
+    return dict(reversed(parse_qsl(query, keep_blank_values=True)))
+
+
+@functools.lru_cache(maxsize=16)
+def _cookies(header: bytes) -> Values:
+    pairs = (pair.strip().partition("=") for pair in header.decode("latin-1").split(";"))
+    return {name: value for name, found, value in pairs if found}
 
 
 class Table(Generic[S]):
@@ -110,6 +114,8 @@ class Table(Generic[S]):
         pattern = folded(pattern, ignore_case=ignore_case)
         found = self._compiled.get(pattern)
         if found is None:
+            if len(self._compiled) >= _MAX_COMPILED:
+                self._compiled.clear()
             found = self._compiled[pattern] = compiled(pattern)
         return found
 

@@ -5,8 +5,8 @@ from typing import Any
 from scalemesh.rules.complaints import BadRule
 
 MAX_PATTERN_CHARS = 16 * 1024
-_PATTERN_BYTES = 4 * 1024 * 1024
-SET_BYTES = 32 * 1024 * 1024  # grows only as far as a site's requests need it
+_PATTERN_BYTES = 512 * 1024
+SET_BYTES = 12 * 1024 * 1024  # grows only as far as a site's requests need it
 
 
 def options(max_bytes: int = _PATTERN_BYTES) -> Any:

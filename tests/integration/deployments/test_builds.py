@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from scalemesh.core.build import Batch, Plan, PlanMade, SourceResolved, StepFinished, StepStarted
+from scalemesh.core.manifest import Rule, Rules
 from scalemesh.errors import Conflict, InvalidInput, Unauthenticated
 from scalemesh.testing.factories import Agent, Kit, frames, manifest, ref
 
@@ -257,6 +259,13 @@ class TestPublish:
             await kit.deployments.builds.accept_manifest(agent.build, manifest({"/index.html": b"never sent"}))
         assert not (await kit.deployments.builds.heartbeat(agent.build)).cancel
         assert (await kit.deployments.routes.changes(0)).routes == []
+
+    async def test_rules_that_do_not_compile_are_refused(self, kit: Kit, agent: Agent) -> None:
+        await kit.deployments.builds.put_blobs(agent.build, frames([b"hello"]))
+        rule = Rule(source="_redirects", line=1, pattern="(", status=301, to=["/"])
+        made = msgspec.structs.replace(manifest({"/index.html": b"hello"}), rules=Rules(rules=[rule]))
+        with pytest.raises(InvalidInput, match=r"rules\.rules\[0\]"):
+            await kit.deployments.builds.accept_manifest(agent.build, made)
 
     async def test_repeat_is_accepted(self, kit: Kit, agent: Agent) -> None:
         made = await agent.publish({"/index.html": b"hello"})

@@ -96,5 +96,5 @@ async def explain(
 ) -> Decision:
     """What the edge answers to `path`, from which file, and which rules said so."""
     split = (line.partition(":") for line in header or [])
-    headers = {name.strip().lower().encode(): value.strip().encode() for name, _, value in split}
+    headers = {name.strip().lower().encode(): value.strip().encode("latin-1", "replace") for name, _, value in split}
     return await services.deployments.explain(actor, deployment, path, method.upper(), headers)
