@@ -6,7 +6,7 @@ DATA := .data
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-matrix lint format bench bench-idle bench-start bench-deploy bench-edge docs clean
+.PHONY: help install run test test-matrix lint format bench bench-idle bench-start bench-deploy bench-build bench-edge docs clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ format: $(BIN)/.dev ## let the formatter decide
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-idle bench-start bench-deploy bench-edge ## every benchmark; each ends with one line of JSON
+bench: bench-idle bench-start bench-deploy bench-build bench-edge ## every benchmark; each ends with one line of JSON
 
 bench-idle: $(BIN)/.dev ## memory of the idle platform
 	$(BIN)/python -m benchmarks.bench_idle
@@ -55,6 +55,9 @@ bench-start: $(BIN)/.dev ## second start to the first byte of a site
 
 bench-deploy: $(BIN)/.dev ## a cold deploy over the same by hand
 	$(BIN)/python -m benchmarks.bench_deploy
+
+bench-build: $(BIN)/.dev ## cold, one file changed and identical deploys beside the same by hand
+	$(BIN)/python -m benchmarks.bench_build
 
 bench-edge: $(BIN)/.dev ## the edge beside nginx
 	$(BIN)/python -m benchmarks.bench_edge

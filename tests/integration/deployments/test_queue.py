@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from scalemesh.deployments.queue import SHUTDOWN
 from scalemesh.testing.factories import DISPATCHER, Kit
 
@@ -99,6 +101,16 @@ class TestEnds:
             assert claimed
             assert claimed.number == number
             await kit.deployments.queue.requeue(claimed.attempt, "Stopped.", code=SHUTDOWN)
+
+    @pytest.mark.parametrize(("target", "trust"), [("production", "production"), ("preview", "branch")])
+    async def test_caches_are_kept_of_what_is_ready(self, kit: Kit, target: str, trust: str) -> None:
+        actor = await kit.actor()
+        project = await kit.project(actor)
+        await kit.ready(actor, target=target)
+        await kit.queued(actor, target=target)
+        await (await kit.launched()).fail()
+        kept = [due.keep for due in await kit.deployments.queue.due(DISPATCHER)]
+        assert [keep and (keep.project, keep.trust) for keep in kept] == [(project.id, trust), None]
 
     async def test_deadline(self, kit: Kit) -> None:
         actor = await kit.actor()
