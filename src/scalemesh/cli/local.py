@@ -106,6 +106,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _of_deployment(site: str, path: str, method: str, headers: dict[str, str]) -> dict[str, Any]:
+    headers = {"host": urlsplit(site).netloc} | headers
     with session.client() as client:
         return client.explain(_identifier(client, site), path, method, headers)
 
