@@ -1,8 +1,8 @@
 """Deploys of a Vite + React app with a lockfile, beside the same by hand (clone, `npm ci`, `npm run build`), in turn.
 
 Cold: no cache on either side. Changed: one source file is another one, and both sides have what the round before left
-them (by hand: npm's cache). Identical: the same commit again, from the moment that the commit is known (`_known_s`), too.
-From the API call to the first byte of the live page.
+them (by hand: npm's cache). Identical: the same commit again. From the API call to the first byte of the live page;
+`identical_known_s` from the moment that the commit is known.
 """
 
 import os
