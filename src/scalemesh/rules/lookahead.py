@@ -13,6 +13,7 @@ _OPENER = re.compile(r"\((?:\?:|\?P?<\w+>)?$")
 _FIXED = re.compile(
     r"(?:[\w/~!@%&=:;,<>'\" -]|\\[^\w\s]|\[\^\\?/(?:#\\?\?)?\][+]\??|\((?:\?:|\?P?<\w+>)?|\)(?![*+?{]))*"
 )
+_OPTIONAL_SEGMENT = "(?:/("  # as path-to-regexp writes `/:name(…)?`: left out, slash and all, it hides nothing
 _MAX = 16
 
 
@@ -25,8 +26,7 @@ def split(regex: str) -> tuple[str, list[str]]:
         end = _closing(regex, start)
         before, inner, after = regex[:start], regex[start + 3 : end], regex[end + 1 :]
         _check(before, inner, after)
-        rest = "" if inner.endswith("$") else ".*"
-        unless.append(f"{before}(?:{inner.removesuffix('$')}){rest}" + ")" * _open_groups(before))
+        unless.append(f"{before}(?:{inner}).*" + ")" * _open_groups(before))
         regex = before + after
     if "(?=" in regex or "(?<=" in regex or "(?<!" in regex:
         raise BadRule("only negative lookaheads `(?!…)` at the start of a segment are supported")
@@ -41,7 +41,8 @@ def _check(before: str, inner: str, after: str) -> None:
         raise BadRule("`(?!…)` is supported only at the start of a segment, behind plain text and `:name` segments")
     if "(?!" in inner:
         raise BadRule("a lookahead inside a lookahead is not supported")
-    if _branches(after):
+    whole = before.endswith(_OPTIONAL_SEGMENT) and after.endswith("))?")
+    if after.startswith(("*", "+", "?", "{")) or _branches(after[:-1] if whole else after):
         raise BadRule("`(?!…)` before a `|` or in a repeated group is not supported")
 
 
@@ -98,7 +99,7 @@ def _branches(after: str) -> bool:
             depth -= 1
             if depth < 0:
                 depth = 0
-                if after[at + 1 : at + 2] in {"*", "+", "{"}:
+                if after[at + 1 : at + 2] in {"*", "+", "?", "{"}:
                     return True
         elif character == "|" and depth == 0:
             return True
