@@ -113,7 +113,7 @@ def test_a_tree_without_end_is_not_kept(tmp_path: Path) -> None:
     caches.keep(SCOPE, build(tmp_path, {"one": ["home/a"]}, {"home/a/b": ""}))
     folder = build(tmp_path, {"one": ["home/a"]}, {"home/a/b": ""})
     at = os.open(folder / "home/a", os.O_RDONLY)
-    for _ in range(1500):
+    for _ in range(2500):
         os.mkdir("d", dir_fd=at)
         below = os.open("d", os.O_RDONLY, dir_fd=at)
         os.close(at)
