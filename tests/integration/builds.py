@@ -65,6 +65,7 @@ class Farm:
     data: Path
     api: BuildApi
     sandbox: Literal["bubblewrap", "none"] = "bubblewrap"
+    uids: range = UIDS
     backend: LocalBackend = field(init=False)
 
     @asynccontextmanager
@@ -75,12 +76,12 @@ class Farm:
             broker=self.data / "broker",
             api_url=self.api.url,
             sandbox=self.sandbox,
-            uids=UIDS,
+            uids=self.uids,
             readable=(self.data / "repositories",),
             caches=Caches(self.data / "caches", 1024**3),
             environ={name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE") if name in os.environ},
         )
-        broker = Broker(Store(self.data / "toolchains"), self.data / "broker", UIDS)
+        broker = Broker(Store(self.data / "toolchains"), self.data / "broker", self.uids)
         async with broker, LocalBackend(settings) as self.backend:
             try:
                 yield self

@@ -128,6 +128,7 @@ async def _first_to_end(*lives: Coroutine[Any, Any, Exit]) -> Exit:
 
 
 async def _report(shipper: Shipper, code: str, message: str, *, infrastructure: bool) -> None:
+    message = shipper.redacted(message)  # it may quote the name of a file
     shipper.event(lambda n: BuildErrored(n=n, code=code, message=message, infrastructure=infrastructure))
     await shipper.flush(deadline_s=3600.0)
 

@@ -71,7 +71,8 @@ class Build:
         source = self._spec.source
         if not isinstance(source, GitSource):
             await self._shipper.line("Unpacking the uploaded files", step="clone")
-            await unpack(self._control.source(), self._executor.runner.directory / "source.tar", self._workspace)
+            spool = self._executor.runner.directory / "source.tar"
+            await unpack(self._control.source(), spool, self._workspace, self._spec.limits)
             return ""
         branch = f"{source.ref}, " if source.ref else ""
         await self._shipper.line(f"Cloning {source.url} ({branch}commit {source.commit[:12]})", step="clone")
@@ -125,7 +126,7 @@ class Build:
         except REFUSED:
             raise
         except Exception as error:
-            exit_code, detail = 1, str(error)[:500]
+            exit_code, detail = 1, self._shipper.redacted(str(error))[:500]
             raise
         finally:
             self._shipper.event(lambda n: StepFinished(n=n, step=step, at=now_ms(), exit_code=exit_code, detail=detail))

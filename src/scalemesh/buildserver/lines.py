@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scalemesh.core.logs import MAX_LINE_BYTES, Level
 
 PROGRESS_INTERVAL_S = 1.0  # how often a line that overwrites itself is shown
-_BREAK = re.compile(rb"\r*\n|\r(?!\r*\n|\r*\Z)")
+_BREAK = re.compile(rb"\r+\n?|\n")  # takes a whole run at once: a flood of \r must not cost its square
 _LEVELS: tuple[tuple[re.Pattern[str], Level], ...] = (
     (re.compile(r"(?:\x1b\[[\d;]*m|\W)*(?:npm |yarn )?(?:ERR!|error\b)", re.IGNORECASE), "error"),
     (re.compile(r"(?:\x1b\[[\d;]*m|\W)*(?:npm |yarn )?(?:warn(?:ing)?\b)", re.IGNORECASE), "warn"),
@@ -35,10 +35,14 @@ class LineAssembler:
         self._buffer += data
         start = 0
         for match in _BREAK.finditer(self._buffer):
-            line, start_next = self._buffer[start : match.start()], match.end()
-            if match[0].endswith(b"\n") or self._is_due(line):
+            line = self._buffer[start : match.start()]
+            ends = match[0].endswith(b"\n")
+            if not ends and match.end() == len(self._buffer):
+                self._buffer = self._buffer[: match.start() + 1]  # what comes next says what this one is
+                break
+            if ends or self._is_due(line):
                 yield from _pieces(line)
-            start = start_next
+            start = match.end()
         self._buffer = self._buffer[start:]
         while len(self._buffer) > MAX_LINE_BYTES + 4:
             cut = _boundary(self._buffer, MAX_LINE_BYTES)

@@ -44,9 +44,10 @@ class Redactor:
 
     def _first_open(self, data: bytes) -> int:
         for start in range(max(0, len(data) - self._longest + 1), len(data)):
-            tail = data[start:]
-            if any(p.startswith(tail) and p != tail for p in self._by_first.get(data[start], ())):
-                return start
+            if known := self._by_first.get(data[start]):
+                tail = data[start:]
+                if any(p.startswith(tail) and p != tail for p in known):
+                    return start
         return len(data)
 
 

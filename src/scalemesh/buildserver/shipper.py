@@ -24,6 +24,7 @@ BATCH_INTERVAL_S = 0.1
 BATCH_BYTES = 256 * 1024
 BUFFER_BYTES = 4 * 1024**2
 _LINE_OVERHEAD_BYTES = 160  # of one line's JSON
+_LINE_COST_BYTES = 32  # what each counts for beside its text: a million empty lines are not a million bytes
 
 
 class LineFields(TypedDict, total=False):
@@ -80,6 +81,10 @@ class Shipper:
                     partial=piece.partial or fields.get("partial", False),
                 )
             )
+
+    def redacted(self, text: str) -> str:
+        """`text` without secrets: for what an event quotes, such as the name of a file."""
+        return self._redactor.text(text)
 
     def event(self, make: Callable[[int], BuildEvent]) -> None:
         """Appends the event that `make` makes of its number."""
@@ -158,7 +163,7 @@ class Shipper:
 
     def _count(self, size: int) -> None:
         """The limit is on what the build writes; the platform's own lines about its end still fit."""
-        self._log_bytes += size + 1
+        self._log_bytes += size + _LINE_COST_BYTES
         limit = self._spec.limits.log_bytes
         if self._log_bytes > limit:
             raise BuildFailed(

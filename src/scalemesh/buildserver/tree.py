@@ -9,6 +9,7 @@ from scalemesh.artifacts import beneath
 from scalemesh.errors import BuildFailed
 
 MAX_LISTED = 100_000
+MAX_DEPTH = 64  # of folders: each costs a descriptor and some stack while it is walked
 MAX_READ_BYTES = 2 * 1024**2
 
 
@@ -27,10 +28,10 @@ class Tree:
         os.close(self._fd)
 
     def listing(self, skip: Collection[str]) -> list[str]:
-        """Relative paths of files, sorted by folder, the first MAX_LISTED; folders named in `skip` are passed over."""
+        """Relative paths of files, sorted by folder; at most MAX_LISTED, none deeper than MAX_DEPTH or in `skip`."""
         found: list[str] = []
         for base, names, leaves, _ in os.fwalk(".", dir_fd=self._fd):
-            names[:] = sorted(name for name in names if name not in skip)
+            names[:] = sorted(name for name in names if name not in skip) if base.count("/") < MAX_DEPTH else []
             found += [(PurePosixPath(base) / leaf).as_posix() for leaf in sorted(leaves)]
             if len(found) >= MAX_LISTED:
                 break

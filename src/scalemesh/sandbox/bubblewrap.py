@@ -64,7 +64,8 @@ def options(*, mounts: Iterable[Mount], env: Mapping[str, str], cwd: str, networ
         result += ["--bind" if mount.writable else "--ro-bind", str(mount.source), mount.target]
     for name, value in env.items():
         result += ["--setenv", name, value]
-    return [*result, "--remount-ro", "/", "--chdir", cwd]
+    # /proc too: a step that may write its oom_score_adj can make the agent the kernel's first choice.
+    return [*result, "--remount-ro", "/proc", "--remount-ro", "/", "--chdir", cwd]
 
 
 def _system() -> list[str]:

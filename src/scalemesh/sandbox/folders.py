@@ -3,9 +3,8 @@
 import fcntl
 import os
 import random
-import shutil
+import secrets
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 from scalemesh.errors import InfrastructureFault
@@ -35,17 +34,54 @@ def claim(folder: Path, uids: range) -> int | None:
 
 
 def remove(folder: Path) -> None:
-    """Everything below, also what its owner made unreadable; nothing is followed. Fine when it is gone."""
+    """Everything below, also what its owner made unreadable or nested without end; nothing is followed.
 
-    def open_up(retry: Callable[[str], object], path: str, _: object) -> None:
-        for at in (Path(path).parent, Path(path)):
-            if at.is_relative_to(folder) and at.exists() and not at.is_symlink():
-                at.chmod(stat.S_IRWXU)
-        retry(path)
+    Fine when it is gone. Nobody else writes there any more.
+    """
+    try:
+        root = _open(str(folder), None)
+    except FileNotFoundError:
+        return
+    try:
+        pending = _emptied(root, root)
+        while pending:
+            name = pending.pop()
+            child = _open(name, root)
+            try:
+                pending += _emptied(child, root)
+            finally:
+                os.close(child)
+            os.rmdir(name, dir_fd=root)
+    finally:
+        os.close(root)
+    folder.rmdir()
 
-    for _ in range(3):  # a folder that could not be listed is empty only after it was opened up
-        if folder.exists():
-            shutil.rmtree(folder, onerror=open_up)
+
+def _emptied(fd: int, root: int) -> list[str]:
+    """Removes what is in this folder but folders, which move up to `root`; answers their names there.
+
+    So the depth of a tree costs neither stack nor descriptors, and no path is ever long.
+    """
+    moved = []
+    for name in os.listdir(fd):
+        if not stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=fd)
+            continue
+        os.close(_open(name, fd))  # a folder that is its owner's alone to read does not move for its owner either
+        moved.append(secrets.token_hex(16))
+        os.rename(name, moved[-1], src_dir_fd=fd, dst_dir_fd=root)
+    return moved
+
+
+def _open(name: str, parent: int | None) -> int:
+    """A folder's descriptor, after making it readable and writable for its owner."""
+    found = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        itself = f"/proc/self/fd/{found}"
+        os.chmod(itself, stat.S_IRWXU)  # noqa: PTH101  a descriptor
+        return os.open(itself, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    finally:
+        os.close(found)
 
 
 def _uids_in_use() -> set[int]:

@@ -1,6 +1,7 @@
 """Watching what no control group limits here: the disk always, the memory where there is no group for it."""
 
 import contextlib
+import errno
 import os
 import stat
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 RESERVE_BYTES = 512 * 1024**2  # below this much free space on its disk a build ends: the platform needs it to survive
 INODE_BYTES = 4096  # what a file costs at least, an empty one too
+UNCOUNTABLE_BYTES = 2**62  # for a folder nested deeper than any path can name: whatever it hides is too much
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _AT_LEAST_EVERY_S = 30.0
 
@@ -53,11 +55,16 @@ def usage_bytes(directory: Path) -> int:
     """Disk below `directory`, links not followed, each file once. What vanishes meanwhile does not count."""
     seen: set[tuple[int, int]] = set()
     total = 0
-    for info in _walk(directory):
-        key = (info.st_dev, info.st_ino)
-        if info.st_nlink == 1 or key not in seen:
-            seen.add(key)
-            total += max(info.st_blocks * 512, INODE_BYTES)
+    try:
+        for info in _walk(directory):
+            key = (info.st_dev, info.st_ino)
+            if info.st_nlink == 1 or key not in seen:
+                seen.add(key)
+                total += max(info.st_blocks * 512, INODE_BYTES)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return UNCOUNTABLE_BYTES
     return total
 
 

@@ -1,3 +1,4 @@
+import time
 from itertools import pairwise
 
 import pytest
@@ -100,3 +101,12 @@ def test_split_keeps_every_character(text: str, limit: int) -> None:
 )
 def test_level(text: str, level: str) -> None:
     assert level_of(text) == level
+
+
+def test_a_flood_of_returns_costs_time_in_proportion_and_no_memory() -> None:
+    assembler = LineAssembler()
+    started = time.process_time()
+    shown = [piece for _ in range(40) for piece in assembler.feed(b"\r" * 65536)]  # by its square: minutes
+    assert time.process_time() - started < 5
+    assert shown == []
+    assert [piece.text for piece in assembler.feed(b"\nafter\n")] == ["", "after"]
