@@ -23,7 +23,16 @@ def scalemesh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("installed")
     home.chmod(0o755)  # as an installation is: builds run python from it under uids of their own
     subprocess.run([sys.executable, "-m", "venv", home], check=True)
-    pip: list[str | Path] = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", ROOT]
+    pip: list[str | Path] = [
+        home / "bin" / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "-c",
+        ROOT / "constraints.txt",
+        ROOT,
+    ]
     subprocess.run(pip, check=True)
     return home / "bin" / "scalemesh"
 

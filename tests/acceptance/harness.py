@@ -85,7 +85,14 @@ class Platform:
 
     def start(self) -> Self:
         ports = ["--api-port", str(self.api_port), "--edge-port", str(self.edge_port)]
-        argv: list[str | Path] = [self.scalemesh, "up", "--data-dir", self.data, *ports, *(["--demo"] if self.demo else [])]
+        argv: list[str | Path] = [
+            self.scalemesh,
+            "up",
+            "--data-dir",
+            self.data,
+            *ports,
+            *(["--demo"] if self.demo else []),
+        ]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(argv, env=self.environment(), stdout=log, stderr=log)
         return self.start_is_ready()

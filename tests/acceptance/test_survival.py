@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,35 +36,44 @@ def slow(platform: Platform, git: Repositories, name: str, ticks: int = 100) -> 
     return started
 
 
-def builders() -> list[psutil.Process]:
-    """Every process of a build on this machine: agents, sandboxes and what runs in them."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "uids"]):
-        command = " ".join(process.info["cmdline"] or ())
-        if "scalemesh.main.agent" in command or "bwrap" in command or "build.mjs" in command:
-            found.append(process)
-    return found
+@dataclass
+class Traces:
+    """What the builds of one platform have on this machine: their processes, control groups and folders."""
+
+    data: Path
+    processes: list[psutil.Process]
+    groups: list[Path]
+
+    @classmethod
+    def of(cls, platform: Platform) -> "Traces":
+        attempts = [folder.name for folder in (platform.data / "builds").glob("att_*")]
+        agents = [p for p in psutil.process_iter(["cmdline"]) if _is_agent(p, platform.data)]
+        below = [child for agent in agents for child in agent.children(recursive=True)]
+        groups = [path for group in limits.existing() for path in group.paths if path.name[-30:] in attempts]
+        return cls(platform.data, agents + below, groups)
+
+    def left(self) -> list[str]:
+        mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        folders = [str(path) for path in (self.data / "builds").glob("att_*")]
+        processes = [str(p) for p in self.processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        groups = [str(path) for path in self.groups if path.exists()]
+        return [mount for mount in mounts if mount.startswith(f"{self.data}/builds")] + folders + processes + groups
 
 
-def left_on(data: Path) -> list[str]:
-    """Mounts below the data folder and cgroups of builds: what a build may not leave."""
-    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    cgroups = [str(path) for group in limits.existing() for path in group.paths if "att_" in path.name]
-    folders = [str(path) for path in (data / "builds").glob("*")] if (data / "builds").exists() else []
-    return [mount for mount in mounts if mount.startswith(str(data))] + cgroups + folders
+def _is_agent(process: psutil.Process, data: Path) -> bool:
+    command = " ".join(process.info["cmdline"] or ())
+    return "scalemesh.main.agent" in command and str(data) in command
 
 
 class TestCancel:
     def test_running_build_leaves_nothing(self, own: Platform, git: Repositories) -> None:
         started = slow(own, git, "cancel-running", ticks=2000)
-        assert builders()
-        assert left_on(own.data)
+        traces = Traces.of(own)
+        assert len(traces.processes) > 3
         assert own.cli("cancel", started, timeout_s=20).returncode == 0
         ended = own.ended(started, within_s=10)
         assert (ended["state"], ended["error"]["code"]) == ("canceled", "canceled")
-        eventually(
-            lambda: not builders() and not left_on(own.data), within_s=5, what=f"nothing left: {left_on(own.data)}"
-        )
+        eventually(lambda: not traces.left(), within_s=5, what=f"nothing left: {traces.left()}")
 
     def test_queued(self, own: Platform, git: Repositories) -> None:
         own.stop()
@@ -107,11 +117,9 @@ class TestKill:
         own.env["SCALEMESH_BUILD_LEASE"] = "4"
         own.start()
         started = slow(own, git, "kill-agent", ticks=60)
-        agents = [
-            p for p in psutil.process_iter(["cmdline"]) if "scalemesh.main.agent" in " ".join(p.info["cmdline"] or ())
-        ]
-        for agent in agents:
-            agent.kill()
+        for process in psutil.process_iter(["cmdline"]):
+            if _is_agent(process, own.data):
+                process.kill()
         ended = own.ended(started, within_s=90)
         assert (ended["state"], ended["attempt"]) == ("ready", 2)
         lines = own.log_lines(started)
@@ -150,8 +158,9 @@ class TestStop:
         own.project("kept", git.url("kept"))
         site = own.ended(own.deploy("kept")["id"])["url"]
         running = slow(own, git, "requeued", ticks=60)
+        traces = Traces.of(own)
         assert own.stop() < 5
-        assert not builders()
+        assert traces.left() == []
         own.start()
         assert "one-time link" not in own.log.read_text().rpartition("Dashboard")[2]
         assert own.get(site).body == b"kept"
@@ -170,8 +179,8 @@ class TestStop:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only a platform that root started could build as root")
 def test_no_process_or_file_of_a_build_is_ever_root(own: Platform, git: Repositories) -> None:
     started = slow(own, git, "never-root", ticks=100)
-    seen = builders()
-    assert seen
+    seen = Traces.of(own).processes
+    assert len(seen) > 3
     assert [p.uids().real for p in seen if p.uids().real == 0 or p.uids().effective == 0] == []
     owners = {path.lstat().st_uid for path in (own.data / "builds").rglob("*")}
     assert 0 not in owners
