@@ -2,9 +2,9 @@ from scalemesh.core.build import BuildSettings, Plan
 from scalemesh.frameworks import detect, output_choices
 
 
-def plan(*more: str, script: str = "node build.js", **settings: str) -> Plan:
+def plan(*more: str, script: str = "node build.js", output_directory: str | None = None) -> Plan:
     files = {"package.json": f'{{"scripts": {{"build": "{script}"}}}}'.encode()}
-    return detect([*files, *more], files.get, BuildSettings(**settings))
+    return detect([*files, *more], files.get, BuildSettings(output_directory=output_directory))
 
 
 def test_a_guess_is_tried_before_the_usual_places() -> None:
