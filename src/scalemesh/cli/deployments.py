@@ -181,6 +181,8 @@ def inspect(identifier: Identifier, json: output.Json = False) -> None:
         ("created", f"{found['created_at']} ({output.age(found['created_at'])})"),
         ("attempt", str(found["attempt"])),
     ]
+    if found["queue"]:
+        facts.append(("queue", output.place(found["queue"])))
     if found["reused_from"]:
         facts.append(("build", f"none: same files, settings and variables as {found['reused_from']}"))
     if found["error"]:

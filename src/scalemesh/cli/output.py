@@ -90,6 +90,12 @@ def safe(text: Any, *, keep_colour: bool = True) -> str:
     return f"{kept}\x1b[0m" if "\x1b" in kept else kept
 
 
+def place(queue: dict[str, Any]) -> str:
+    """Where a deployment stands among those that wait, and for how long more."""
+    wait = queue["expected_wait_s"]
+    return f"position {queue['position']}" + ("" if wait is None else f", about {duration(wait)} to wait")
+
+
 def log_line(line: dict[str, Any]) -> None:
     """One line of a build log, as its build would have printed it."""
     text = safe(line["text"])

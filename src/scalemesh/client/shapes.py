@@ -35,6 +35,7 @@ class Deployment(TypedDict):
     commit: Any
     attempt: int
     reused_from: str | None
+    queue: Any
     error: Failure | None
     created_at: str
     ready_at: str | None

@@ -60,7 +60,10 @@ class Live:
 
 @dataclass(frozen=True)
 class Due:
-    """A live attempt that needs an act: stop it, then canceled / fail / requeue / cleaned."""
+    """A live attempt that needs an act: stop it, then canceled / fail / requeue / cleaned.
+
+    `keep`: it succeeded, and what it leaves belongs to these caches.
+    """
 
     live: Live
     reason: Reason

@@ -21,7 +21,7 @@ from scalemesh.core.page import Page
 from scalemesh.core.state import TERMINAL, Event, State
 from scalemesh.db import Database, Wakeup
 from scalemesh.db.tables import Deployment, Host, HostKind, Project, PromotionKind
-from scalemesh.deployments import journal, promotion, removal
+from scalemesh.deployments import fairness, journal, promotion, removal
 from scalemesh.deployments.blobs import Blobs
 from scalemesh.deployments.builds import Builds
 from scalemesh.deployments.collect import Collector
@@ -94,6 +94,7 @@ class Deployments:
         self._sources = sources
         self._local_sources = local_sources
         self._sites = sites
+        self._policy = policy
         self._clock = clock
         self._creation = Creation(sites, policy, clock)
         blobs = Blobs(db, store, clock)
@@ -377,6 +378,7 @@ class Deployments:
             row.id: row for row in await session.scalars(select(Project).where(Project.id.in_(ids)))
         }
         hosts = {row.project_id: row.host for row in await session.scalars(_production_hosts(ids))}
+        waiting = await self._places(session, rows)
         return [
             deployment_view(
                 row,
@@ -385,9 +387,15 @@ class Deployments:
                 await self._shown(session, row),
                 self._sites,
                 hosts.get(row.project_id),
+                waiting.get(row.id),
             )
             for row in rows
         ]
+
+    async def _places(self, session: AsyncSession, rows: Sequence[Deployment]) -> Mapping[str, fairness.Place]:
+        queued = [row.id for row in rows if row.state == State.QUEUED]
+        shares = fairness.Shares(self._policy.team_weights)
+        return await fairness.places(session, queued, self._clock(), shares) if queued else {}
 
 
 def _production_hosts(project_ids: Sequence[str] | set[str]) -> Select[Host]:

@@ -10,6 +10,7 @@ from scalemesh.core.documents import Document
 from scalemesh.core.manifest import Manifest
 from scalemesh.core.state import State
 from scalemesh.db.tables import Deployment, Project
+from scalemesh.deployments.fairness import Place
 from scalemesh.projects import Sites
 
 SETTLING_MS = 1000  # a ready deployment is shown `building` until its edges know it, or for so long
@@ -56,6 +57,13 @@ class OutputView(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
+class QueueView(msgspec.Struct, frozen=True, kw_only=True):
+    """`position` 1 is next; `expected_wait_s` None: nothing has been built yet that would say."""
+
+    position: int
+    expected_wait_s: int | None
+
+
 class DeploymentView(msgspec.Struct, frozen=True, kw_only=True):
     """`project` is its name. `url` is immutable; `aliases` are the other URLs that serve it at this moment.
 
@@ -80,6 +88,7 @@ class DeploymentView(msgspec.Struct, frozen=True, kw_only=True):
     output: OutputView | None
     cancel_requested: bool
     reused_from: str | None
+    queue: QueueView | None = None  # while it is queued
     created_at: str
     started_at: str | None
     ready_at: str | None
@@ -126,7 +135,13 @@ def shown_state(row: Deployment, now: int, acknowledged: int | None) -> State:
 
 
 def deployment_view(
-    row: Deployment, project: Project, team_slug: str, state: State, sites: Sites, production_host: str | None
+    row: Deployment,
+    project: Project,
+    team_slug: str,
+    state: State,
+    sites: Sites,
+    production_host: str | None,
+    place: Place | None = None,
 ) -> DeploymentView:
     is_production = state == State.READY and project.production_deployment_id == row.id
     source: Source = msgspec.json.decode(row.source, type=Source)
@@ -143,6 +158,7 @@ def deployment_view(
         source="git" if isinstance(source, GitSource) else "upload",
         commit=_commit(row),
         attempt=row.attempt,
+        queue=_queue(place),
         error=ErrorView(code=row.error_code, message=row.error_message or "") if row.error_code else None,
         plan=msgspec.json.decode(row.plan, type=Plan) if row.plan else None,
         steps=[_step(step) for step in msgspec.json.decode(row.steps, type=list[StepRow])],
@@ -160,6 +176,13 @@ def _commit(row: Deployment) -> CommitView | None:
     if row.commit_sha is None:
         return None
     return CommitView(sha=row.commit_sha, ref=row.ref, message=row.commit_message, author=row.commit_author)
+
+
+def _queue(place: Place | None) -> QueueView | None:
+    if place is None:
+        return None
+    wait_s = None if place.wait_ms is None else round(place.wait_ms / 1000)
+    return QueueView(position=place.position, expected_wait_s=wait_s)
 
 
 def _step(row: StepRow) -> StepView:

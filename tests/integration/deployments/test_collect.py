@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterable
+from functools import partial
 
 import pytest
 
 from scalemesh.artifacts.store import BlobStore
+from scalemesh.buildserver.retry import retrying
 from scalemesh.core.build import UploadFile
 from scalemesh.deployments import NewDeployment, NewUpload
 from scalemesh.deployments.blobs import Blobs
@@ -141,15 +143,21 @@ async def test_an_upload_that_stored_before_the_bytes_went_sends_them_again(kit:
 
 
 async def test_deploys_and_collections_at_once_leave_nothing_dangling(kit: Kit) -> None:
-    """Each deployment shares half of its files with one that is deleted meanwhile."""
+    """Each deployment shares half of its files with one that is deleted meanwhile.
+
+    Its agent sends again what is collected between its two steps, as real ones do.
+    """
     actor = await kit.actor()
     await kit.project(actor)
     for n in range(6):
         made = await kit.ready(actor, target="preview", files={"/index.html": b"v%d" % n, "/shared.css": b"shared"})
         await cleaned(kit)
         kit.clock.advance(seconds=LATER_S)
-        new, _, _ = await asyncio.gather(
-            kit.ready(actor, target="preview", files={"/index.html": b"w%d" % n, "/shared.css": b"shared"}),
+        new = await kit.queued(actor, target="preview")
+        agent = await kit.launched()
+        publish = partial(agent.publish, {"/index.html": b"w%d" % n, "/shared.css": b"shared"})
+        await asyncio.gather(
+            retrying(publish),
             kit.deployments.delete(actor, made.id),
             kit.deployments.collector.collect(),
         )

@@ -40,6 +40,7 @@ async def test_shape(kit: Kit) -> None:
         "output": None,
         "cancel_requested": False,
         "reused_from": None,
+        "queue": {"position": 1, "expected_wait_s": None},
         "created_at": now,
         "started_at": None,
         "ready_at": None,

@@ -12,6 +12,7 @@ from scalemesh.accounts import authorize
 from scalemesh.api.documents import DocumentRoute
 from scalemesh.api.identity import actor_of
 from scalemesh.api.services import Services, Wired
+from scalemesh.core.clock import now_ms
 from scalemesh.deployments import counts
 from scalemesh.errors import Unavailable
 
@@ -48,7 +49,7 @@ async def metrics(request: Request, services: Wired) -> Response:
     """Prometheus' text format; from this machine, or with an owner's API token."""
     if not _is_local(request):
         authorize(await actor_of(request, services), "team:write")
-    gauges = {"scalemesh_deployments": await _deployments(services)}
+    gauges = {"scalemesh_deployments": await _deployments(services), **await counts.queue(services.db, now_ms())}
     return Response(services.metrics.render(gauges), media_type="text/plain; version=0.0.4")
 
 
