@@ -1,5 +1,6 @@
 """Sessions as they are in production: held by a program that the Launcher started, with a host uid of its own."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -123,7 +124,8 @@ class Machine:
 
     def kill(self) -> None:
         for pid in self.processes() if self.uid else ():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself
+                os.kill(pid, signal.SIGKILL)
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(10)
