@@ -6,7 +6,7 @@ DATA := .data
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-matrix lint format bench bench-idle bench-start bench-deploy bench-build bench-edge docs clean
+.PHONY: help install run test test-matrix chaos lint format bench bench-idle bench-start bench-deploy bench-build bench-edge docs clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: $(BIN)/.dev ## everything on the default engines, and one smoke per other 
 
 test-matrix: $(BIN)/.dev ## all engines, hostile builds, the long runs
 	$(PYTEST) -m matrix
+
+chaos: $(BIN)/.dev ## kill everything at random while sites are built (SEED=n, DEPLOYMENTS=n)
+	$(PYTEST) -m matrix tests/acceptance/test_chaos.py
 
 lint: $(BIN)/.dev ## formatting, ruff, mypy, the layers
 	$(BIN)/ruff format --check .

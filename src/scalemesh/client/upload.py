@@ -12,7 +12,7 @@ import pathspec
 from scalemesh.client.http import Client
 from scalemesh.core.build import UploadFile
 from scalemesh.core.documents import encode
-from scalemesh.errors import InvalidInput, TooLarge
+from scalemesh.errors import InvalidInput, TooLarge, Unavailable
 
 MAX_FILES = 50_000
 _BUNDLE_BYTES = 8 * 1024**2  # small files travel together
@@ -54,9 +54,21 @@ def send(client: Client, project: str, folder: Path, listing: list[UploadFile]) 
     missing = client.call("POST", f"/projects/{project}/uploads/missing", json=wanted)["missing"]
     sent = 0
     for bundle in _bundles([by_hash[sha256] for sha256 in missing]):
-        client.call("POST", f"/projects/{project}/uploads/blobs", content=_frames(folder, bundle), timeout=600)
+        _put(client, project, folder, bundle)
         sent += sum(file.size for file in bundle)
     return sent
+
+
+def _put(client: Client, project: str, folder: Path, bundle: list[UploadFile]) -> None:
+    """Once more where the store was cleaned up at this very moment."""
+    for tries_left in (2, 1, 0):
+        try:
+            client.call("POST", f"/projects/{project}/uploads/blobs", content=_frames(folder, bundle), timeout=600)
+        except Unavailable as error:
+            if error.code != "blob_collected" or not tries_left:
+                raise
+        else:
+            return
 
 
 def source(listing: list[UploadFile]) -> dict[str, object]:
