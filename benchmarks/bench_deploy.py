@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 
 from benchmarks.report import report
+from scalemesh.client import Client
+from scalemesh.client.stream import follow
 from tests.acceptance.harness import Platform
 from tests.acceptance.repositories import Repositories, files_of
 
@@ -59,7 +61,9 @@ def _by_hand(url: str, folder: Path) -> float:
 def _deploy(platform: Platform, url: str, n: int) -> float:
     platform.project(f"app-{n}", url)
     started = time.monotonic()
-    deployment = platform.ended(platform.deploy(f"app-{n}", force=True)["id"])
+    deployment = platform.deploy(f"app-{n}", force=True)
+    with Client(platform.url, platform.token) as client:  # told, as people are; asking all the time would cost us
+        assert list(follow(client, deployment["id"]))[-1] == "ready", platform.log_text(deployment["id"])
     assert platform.get(deployment["url"]).status == 200, platform.log_text(deployment["id"])
     return time.monotonic() - started
 
