@@ -13,7 +13,8 @@ from tests.integration.sandbox.conftest import StartMachine
 from tests.integration.sandbox.sandbox_machines import Outcome, py, sh
 
 Run = Callable[..., list[Outcome]]
-LINGERER = "setsid sleep 300 >/dev/null 2>&1 & echo left"
+# It waits until the child has left its process group: before that, the end of the step takes the child along.
+LINGERER = "setsid sh -c 'touch there; exec sleep 300' >/dev/null 2>&1 & until [ -e there ]; do :; done; echo left"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives builds a uid of their own")
 
 
