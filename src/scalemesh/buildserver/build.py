@@ -13,13 +13,23 @@ from scalemesh.buildserver.control.base import REFUSED, Control
 from scalemesh.buildserver.execution import Executor
 from scalemesh.buildserver.retry import retrying
 from scalemesh.buildserver.shipper import Shipper
+from scalemesh.buildserver.steps import ignore, publish
 from scalemesh.buildserver.steps import plan as detection
-from scalemesh.buildserver.steps import publish
-from scalemesh.buildserver.steps.clone import Clone
+from scalemesh.buildserver.steps.clone import Clone, Commit
 from scalemesh.buildserver.steps.commands import Commands
 from scalemesh.buildserver.steps.unpack import unpack
 from scalemesh.buildserver.toolchains import Toolchains
-from scalemesh.core.build import Claim, GitSource, Plan, PlanMade, SourceResolved, Step, StepFinished, StepStarted
+from scalemesh.core.build import (
+    BuildIgnored,
+    Claim,
+    GitSource,
+    Plan,
+    PlanMade,
+    SourceResolved,
+    Step,
+    StepFinished,
+    StepStarted,
+)
 from scalemesh.core.clock import now_ms
 from scalemesh.core.manifest import Manifest
 from scalemesh.egress.guard import Guard
@@ -53,9 +63,15 @@ class Build:
     async def run(self) -> None:
         compressors = asyncio.create_task(asyncio.to_thread(importlib.import_module, "scalemesh.artifacts.pack"))
         async with self._step("clone"):
-            commit = await self._fetch()
+            clone, commit = await self._fetch()
         async with self._step("detect"):
             plan, commands = await self._plan(commit)
+            is_ignored = clone is not None and await self._is_ignored(plan, clone, commands)
+            if not is_ignored:
+                await self._prepare(plan, commands)
+        if is_ignored:
+            await self._ignore(compressors)
+            return
         await self._install(commands, plan.install_command)
         await self._build(commands, plan.build_command)
         await compressors  # imported meanwhile
@@ -67,31 +83,46 @@ class Build:
         with packed:
             await self._publish(packed.manifest)
 
-    async def _fetch(self) -> str:
+    async def _fetch(self) -> tuple[Clone | None, Commit | None]:
         source = self._spec.source
         if not isinstance(source, GitSource):
             await self._shipper.line("Unpacking the uploaded files", step="clone")
             spool = self._executor.runner.directory / "source.tar"
             await unpack(self._control.source(), spool, self._workspace, self._spec.limits)
-            return ""
+            return None, None
         branch = f"{source.ref}, " if source.ref else ""
         await self._shipper.line(f"Cloning {source.url} ({branch}commit {source.commit[:12]})", step="clone")
-        clone = Clone(self._executor, self._spec, source, self._claim.credentials)
-        commit, tree, author, message = await clone.run()
+        clone = Clone(self._executor, self._shipper, self._spec, source, self._claim.credentials)
+        sha, tree, author, message = commit = await clone.run()
         self._shipper.event(
-            lambda n: SourceResolved(n=n, commit=commit, tree=tree, author=author[:256], message=message[:4096])
+            lambda n: SourceResolved(n=n, commit=sha, tree=tree, author=author[:256], message=message[:4096])
         )
-        return commit
+        return clone, commit
 
-    async def _plan(self, commit: str) -> tuple[Plan, Commands]:
-        plan = await detection.make(self._workspace, self._spec.settings)
+    async def _plan(self, commit: Commit | None) -> tuple[Plan, Commands]:
+        plan = await detection.make(self._workspace, self._spec)
         self._shipper.event(lambda n: PlanMade(n=n, plan=plan))
         await self._shipper.line(detection.describe(plan), step="detect")
-        guard = Guard(self._spec.egress_allow)
-        commands = Commands(self._executor, plan, environment.of_build(self._claim, commit), guard)
+        sha, message = (commit.sha, commit.message) if commit else ("", "")
+        env = environment.of_build(self._claim, sha, message, plan.environment)
+        return plan, Commands(self._executor, plan, env, Guard(self._spec.egress_allow))
+
+    async def _is_ignored(self, plan: Plan, clone: Clone, commands: Commands) -> bool:
+        if not plan.ignore_command or not self._spec.ignorable:
+            return False
+        await commands.prepare(self._toolchains, self._shipper)
+        return await ignore.is_ignored(plan.ignore_command, clone, commands, self._shipper)
+
+    async def _ignore(self, compressors: asyncio.Task[object]) -> None:
+        await compressors
+        message = "The project's ignore command ended with 0: no build of this commit."
+        self._shipper.event(lambda n: BuildIgnored(n=n, message=message))
+        await self._shipper.flush(FLUSH_S)
+
+    async def _prepare(self, plan: Plan, commands: Commands) -> None:
         if plan.install_command or plan.build_command:
-            self._caches.plan(plan, self._claim.env, await commands.prepare(self._toolchains, self._shipper))
-        return plan, commands
+            variables = {**plan.environment, **self._claim.env}
+            self._caches.plan(plan, variables, await commands.prepare(self._toolchains, self._shipper))
 
     async def _install(self, commands: Commands, command: str | None) -> None:
         if not command:

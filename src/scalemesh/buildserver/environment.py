@@ -1,12 +1,14 @@
 """What a repository's commands find in their environment."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from scalemesh.core.build import BuildSpec, Claim, GitSource
 
 # Not the user's to set: they decide which programs run, and from where.
 RESERVED = frozenset({"PATH", "HOME", "LD_PRELOAD", "LD_LIBRARY_PATH", "SHELL", "TMPDIR"})
+_PROVIDERS = {"github.com": "github", "gitlab.com": "gitlab", "bitbucket.org": "bitbucket"}
 _QUIET = {
     "npm_config_update_notifier": "false",
     "npm_config_fund": "false",
@@ -22,30 +24,37 @@ _QUIET = {
 }
 
 
-def of_build(claim: Claim, commit: str) -> dict[str, str]:
-    """System variables under our names and Vercel's, then the project's own, which win over all but RESERVED."""
-    own = {name: value for name, value in claim.env.items() if name not in RESERVED}
-    return {"CI": "1", **_QUIET, **_system(claim.spec, commit), **claim.spec.variables, **own}
+def of_build(
+    claim: Claim, commit: str, message: str = "", repository: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
+    """System variables under our names and Vercel's, then those that the repository sets, then the project's own.
+
+    The later ones win, but over RESERVED.
+    """
+    own = {name: value for name, value in {**repository, **claim.env}.items() if name not in RESERVED}
+    return {"CI": "1", **_QUIET, **_system(claim.spec, commit, message), **claim.spec.variables, **own}
 
 
-def _system(spec: BuildSpec, commit: str) -> dict[str, str]:
+def _system(spec: BuildSpec, commit: str, message: str) -> dict[str, str]:
     facts = {
         "ENV": spec.target,
         "URL": urlsplit(spec.url).netloc,
         "DEPLOYMENT_ID": spec.deployment,
         "PROJECT_ID": spec.project,
         "PROJECT_NAME": spec.project_name,
-        **(_git(spec.source, spec.commit_message, commit) if isinstance(spec.source, GitSource) else {}),
+        **(_git(spec, spec.source, commit, message) if isinstance(spec.source, GitSource) else {}),
     }
     return {"SCALEMESH": "1", "VERCEL": "1", **_prefixed("SCALEMESH_", facts), **_prefixed("VERCEL_", facts)}
 
 
-def _git(source: GitSource, message: str, commit: str) -> dict[str, str]:
+def _git(spec: BuildSpec, source: GitSource, commit: str, message: str) -> dict[str, str]:
     owner, _, slug = _repository_path(source.url).rpartition("/")
     return {
         "GIT_COMMIT_SHA": commit,
         "GIT_COMMIT_REF": source.ref or "",
-        "GIT_COMMIT_MESSAGE": message[:2048],
+        "GIT_COMMIT_MESSAGE": (spec.commit_message or message)[:2048],
+        "GIT_PREVIOUS_SHA": spec.previous_commit,
+        "GIT_PROVIDER": next((name for host, name in _PROVIDERS.items() if host in source.url), ""),
         "GIT_REPO_SLUG": slug,
         "GIT_REPO_OWNER": owner,
     }

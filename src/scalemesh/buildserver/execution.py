@@ -66,10 +66,17 @@ class Executor:
 
     async def shell(self, step: Step, command: str, *, cwd: str, env: Mapping[str, str], egress: Guard | None) -> None:
         """A command that the project's owner wrote. Raises BuildFailed unless it ends with 0."""
-        await self._shipper.line(f"$ {command}", step=step)
-        ended = await self.run(step, ("sh", "-c", command), cwd=cwd, env=env, egress=egress)
+        ended = await self._shell(step, command, cwd, env, egress)
         if not ended.result.ok:
             raise failures.of_command(step, command, ended.result, self._limits, ended.tail, ended.denied)
+
+    async def answer(self, step: Step, command: str, *, cwd: str, env: Mapping[str, str], egress: Guard | None) -> int:
+        """The same for a command whose exit code is an answer, whatever it is. Raises BuildFailed at a limit."""
+        return (await self._shell(step, command, cwd, env, egress)).result.exit_code
+
+    async def _shell(self, step: Step, command: str, cwd: str, env: Mapping[str, str], egress: Guard | None) -> Ended:
+        await self._shipper.line(f"$ {command}", step=step)
+        return await self.run(step, ("sh", "-c", command), cwd=cwd, env=env, egress=egress)
 
 
 class _Output:

@@ -18,6 +18,11 @@ class Flavour(str, enum.Enum):  # noqa: UP042  typer shows StrEnum's members by 
     cloudflare = "cloudflare"
 
 
+class Target(str, enum.Enum):  # noqa: UP042  typer shows StrEnum's members by name
+    production = "production"
+    preview = "preview"
+
+
 FlavourOption = Annotated[
     Flavour | None, typer.Option(help="Whose rules; default: decided by the files that are present.")
 ]
@@ -33,12 +38,16 @@ def register(app: typer.Typer) -> None:
 def detect(
     directory: Folder,
     root_directory: Annotated[str, typer.Option(help="Where in it the app is.")] = "",
+    target: Annotated[Target, typer.Option(help="As for which deployment: netlify.toml's contexts differ.")] = (
+        Target.production
+    ),
+    branch: Annotated[str, typer.Option(help="As for a deployment of this branch.")] = "",
     json: output.Json = False,
 ) -> None:
     """Print how a folder would be built, and where each value comes from."""
     from scalemesh.main.detect import plan
 
-    found = plan(directory, root_directory)
+    found = plan(directory, root_directory, target=target.value, branch=branch)
     if json:
         output.as_json(found)
         return

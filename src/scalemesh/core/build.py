@@ -57,6 +57,7 @@ class BuildSettings(Document, frozen=True):
     output_directory: str | None = None
     node_version: str | None = None
     reuse: bool = True
+    ignore_command: str | None = None
 
 
 class Limits(Document, frozen=True):
@@ -75,7 +76,11 @@ class Limits(Document, frozen=True):
 
 
 class BuildSpec(Document, frozen=True):
-    """One attempt at one deployment, whole: an agent needs nothing else but the Claim's secrets."""
+    """One attempt at one deployment, whole: an agent needs nothing else but the Claim's secrets.
+
+    `ignorable`: the project's ignore command may say that no build is wanted. `previous_commit` is that of the
+    branch's last ready deployment.
+    """
 
     deployment: str
     attempt: str
@@ -94,6 +99,8 @@ class BuildSpec(Document, frozen=True):
     git_allow_private: bool = False
     egress_allow: list[str] = []
     cache: bool = True
+    ignorable: bool = False
+    previous_commit: str = ""
     version: Literal[1] = 1
 
 
@@ -150,7 +157,8 @@ class AgentOptions(Document, frozen=True):
 class Plan(Document, frozen=True):
     """What will be built and where each value came from (`sources`: field → e.g. `package.json`, `project settings`).
 
-    Commands are None where there is nothing to run. `immutable` lists path prefixes whose file names carry a hash.
+    Commands are None where there is nothing to run; `ignore_command` ends with 0 where no build is wanted.
+    `immutable` lists path prefixes whose file names carry a hash. `environment` is what netlify.toml sets.
     """
 
     framework: str | None = None
@@ -164,6 +172,8 @@ class Plan(Document, frozen=True):
     root_directory: str = ""
     immutable: list[str] = []
     toolchains: list[str] = []
+    ignore_command: str | None = None
+    environment: dict[str, str] = {}
     sources: dict[str, str] = {}
 
 
@@ -203,7 +213,14 @@ class BuildErrored(Document, frozen=True, tag="failed", tag_field="type"):
     infrastructure: bool = False
 
 
-BuildEvent = SourceResolved | PlanMade | StepStarted | StepFinished | BuildErrored
+class BuildIgnored(Document, frozen=True, tag="ignored", tag_field="type"):
+    """The end of an attempt whose project wants no build of this commit."""
+
+    n: int
+    message: str
+
+
+BuildEvent = SourceResolved | PlanMade | StepStarted | StepFinished | BuildErrored | BuildIgnored
 
 
 class Batch(Document, frozen=True):

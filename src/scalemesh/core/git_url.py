@@ -52,6 +52,11 @@ class GitUrl:
         return unquote(self.path.rstrip("/").rsplit("/", 1)[-1]).removesuffix(".git")
 
     @property
+    def over_https(self) -> str:
+        """Where an ssh repository's host has it for everybody."""
+        return f"https://{self.host}/{self.path.lstrip('/')}" if self.transport == "ssh" else self.text
+
+    @property
     def origin(self) -> str:
         """`https://host` or `https://host:8443`: what credentials belong to."""
         host = f"[{self.host}]" if ":" in self.host else self.host

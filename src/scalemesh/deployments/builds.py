@@ -16,6 +16,7 @@ from scalemesh.core.build import (
     BatchAnswer,
     BlobRef,
     BuildErrored,
+    BuildIgnored,
     BuildSpec,
     Claim,
     HeartbeatAnswer,
@@ -36,7 +37,7 @@ from scalemesh.deployments.policy import BuildPolicy
 from scalemesh.deployments.queue import end
 from scalemesh.deployments.reuse import inputs
 from scalemesh.deployments.routes import Routes
-from scalemesh.deployments.spec import branch_of, build_spec
+from scalemesh.deployments.spec import branch_of, build_spec, previous_commit
 from scalemesh.deployments.state import Cause, apply, locked
 from scalemesh.deployments.uploads import Uploads
 from scalemesh.errors import Conflict, InvalidInput, NotFound, Unauthenticated
@@ -112,7 +113,9 @@ class Builds:
                 attempt.nonce, attempt.first_seq = nonce[:MAX_NONCE], row.log_next
                 row = await apply(session, row.id, Event.STARTED, attempt=build.number, now=now)
                 row.inputs = await inputs(session, row)
-                row.spec = encode(build_spec(row, attempt, project, list(env), self._policy, self._sites)).decode()
+                previous = await previous_commit(session, row)
+                spec = build_spec(row, attempt, project, list(env), self._policy, self._sites, previous)
+                row.spec = encode(spec).decode()
             elif not hmac.compare_digest(attempt.nonce, nonce[:MAX_NONCE]):
                 raise Conflict("This attempt has been claimed by another agent.", code="already_claimed")
             attempt.lease_expires_at = now + self._policy.lease_s * 1000
@@ -206,18 +209,22 @@ class Builds:
         async with self._db.write() as session:
             row, attempt = await self._live(session, build)
             ended = ingest.record(row, attempt, batch.events)
-            line = await self._fail(session, build, ended) if ended else None
+            line = await self._end(session, build, ended) if ended else None
         await journal.publish(self._logs, line)
         self._wakeup.notify(f"deployment:{build.deployment}")
         if ended:
             self._wakeup.notify("queue")
         return attempt
 
-    async def _fail(self, session: AsyncSession, build: Build, error: BuildErrored) -> LogLine | None:
-        event = Event.REQUEUED if error.infrastructure else Event.FAILED
+    async def _end(self, session: AsyncSession, build: Build, ended: BuildErrored | BuildIgnored) -> LogLine | None:
+        if isinstance(ended, BuildIgnored):
+            event, cause = Event.CANCELED, Cause("ignored", ended.message)
+        else:
+            event = Event.REQUEUED if ended.infrastructure else Event.FAILED
+            cause = Cause(ended.code, ended.message)
         await session.flush()
-        ended = await end(session, build.attempt, event, Cause(error.code, error.message), self._policy, self._clock())
-        return ended[1] if ended else None
+        found = await end(session, build.attempt, event, cause, self._policy, self._clock())
+        return found[1] if found else None
 
     async def _publish(self, build: Build, manifest: Manifest, ref: BlobRef) -> int:
         """READY, its hosts, production and the route version: one transaction."""

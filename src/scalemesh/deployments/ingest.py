@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scalemesh.core.build import (
     BuildErrored,
     BuildEvent,
+    BuildIgnored,
     PlanMade,
     SourceResolved,
     StepFinished,
@@ -71,7 +72,7 @@ async def advance(
     return Cursor(True, found[0], found[1], found[2] is not None) if found else None
 
 
-def record(row: Deployment, attempt: Attempt, events: Sequence[BuildEvent]) -> BuildErrored | None:
+def record(row: Deployment, attempt: Attempt, events: Sequence[BuildEvent]) -> BuildErrored | BuildIgnored | None:
     """Writes down the events not seen yet; answers the one that ends the attempt, if it is among them."""
     for event in events:
         if event.n < attempt.events_next:
@@ -79,7 +80,7 @@ def record(row: Deployment, attempt: Attempt, events: Sequence[BuildEvent]) -> B
         if event.n > attempt.events_next:
             return None
         attempt.events_next += 1
-        if isinstance(event, BuildErrored):
+        if isinstance(event, BuildErrored | BuildIgnored):
             return event
         _write(row, event)
     return None

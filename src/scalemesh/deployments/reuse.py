@@ -18,13 +18,12 @@ from scalemesh.core.logs import LogLine
 from scalemesh.core.state import Event, State
 from scalemesh.db.tables import Deployment
 from scalemesh.deployments import journal, promotion
-from scalemesh.deployments.spec import branch_of
+from scalemesh.deployments.spec import AGAIN, branch_of
 from scalemesh.deployments.state import apply
 from scalemesh.frameworks.node import DEFAULT
 from scalemesh.projects import Sites, env
 
 BUILDER = 1  # to be raised when the same tree is built differently from now on
-_AGAIN = "redeploy"  # somebody asks for a build
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Reused:
 
 async def inputs(session: AsyncSession, row: Deployment) -> str:
     """Everything but the tree: settings, the project's variables, target, default toolchain, builder."""
-    settings = msgspec.structs.replace(decode(BuildSettings, row.settings), reuse=True)
+    settings = msgspec.structs.replace(decode(BuildSettings, row.settings), reuse=True, ignore_command=None)
     variables = env.fingerprint(await env.of(session, row.project_id), row.target, branch_of(row))
     facts = [BUILDER, __version__, DEFAULT, row.target, encode(settings).decode(), variables]
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
@@ -45,7 +44,7 @@ async def inputs(session: AsyncSession, row: Deployment) -> str:
 
 async def reuse(session: AsyncSession, row: Deployment, sites: Sites, now: int) -> Reused | None:
     """A deployment that has just come into the queue is ready where the same has been built; else it waits."""
-    if row.force or row.trigger == _AGAIN or not decode(BuildSettings, row.settings).reuse:
+    if row.force or row.trigger == AGAIN or not decode(BuildSettings, row.settings).reuse:
         return None
     found = await _same(session, row)
     if found is None:

@@ -3,16 +3,27 @@
 from collections.abc import Sequence
 
 import msgspec
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from scalemesh.core.build import BuildSettings, BuildSpec, GitSource, Source
 from scalemesh.core.documents import decode
+from scalemesh.core.state import State
 from scalemesh.db.tables import Attempt, Deployment, Project, Target
 from scalemesh.deployments.policy import BuildPolicy
 from scalemesh.projects import Sites
 
+AGAIN = "redeploy"  # somebody asks for a build: nothing is reused, and nothing ignored
+
 
 def build_spec(
-    row: Deployment, attempt: Attempt, project: Project, env_names: Sequence[str], policy: BuildPolicy, sites: Sites
+    row: Deployment,
+    attempt: Attempt,
+    project: Project,
+    env_names: Sequence[str],
+    policy: BuildPolicy,
+    sites: Sites,
+    previous: str = "",
 ) -> BuildSpec:
     url = sites.url(sites.host(row.host_label))
     return BuildSpec(
@@ -33,7 +44,16 @@ def build_spec(
         git_allow_private=policy.git_allow_private,
         egress_allow=list(policy.egress_allow),
         cache=not row.force,
+        ignorable=not row.force and row.trigger != AGAIN,
+        previous_commit=previous,
     )
+
+
+async def previous_commit(session: AsyncSession, row: Deployment) -> str:
+    """Of the last deployment of this branch that became ready, '' for its first: what a build may compare with."""
+    same = (Deployment.project_id == row.project_id, Deployment.ref == row.ref, Deployment.state == State.READY)
+    query = select(Deployment.commit_sha).where(*same, Deployment.id < row.id, Deployment.commit_sha.is_not(None))
+    return await session.scalar(query.order_by(Deployment.id.desc()).limit(1)) or ""
 
 
 def branch_of(row: Deployment) -> str | None:

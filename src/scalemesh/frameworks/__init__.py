@@ -9,6 +9,7 @@ Imports core and errors only.
 """
 
 from scalemesh.frameworks.detect import detect, output_choices
+from scalemesh.frameworks.netlify import contexts
 from scalemesh.frameworks.presets import PRESETS
 
-__all__ = ["PRESETS", "detect", "output_choices"]
+__all__ = ["PRESETS", "contexts", "detect", "output_choices"]

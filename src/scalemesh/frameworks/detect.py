@@ -1,12 +1,12 @@
 """From a listing and a few files to a Plan."""
 
 import posixpath
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from scalemesh.core.build import BuildSettings, Plan
 from scalemesh.errors import BuildFailed
-from scalemesh.frameworks import managers, node, overrides
+from scalemesh.frameworks import managers, netlify, node, overrides
 from scalemesh.frameworks.choose import BUILD_SCRIPTS, Choice, choose
 from scalemesh.frameworks.files import Files, Package, Read, read_package
 from scalemesh.frameworks.managers import Manager
@@ -42,28 +42,33 @@ class _Project:
     manager: Manager | None
 
 
-def detect(listing: Collection[str], read: Read, settings: BuildSettings) -> Plan:
+def detect(
+    listing: Collection[str], read: Read, settings: BuildSettings, contexts: Sequence[str] = netlify.PRODUCTION
+) -> Plan:
     """What will be built: pure. `listing` are the repository's files, `read` gives one's content (None: not a file).
+
+    `contexts`: of netlify.toml's, those that apply (netlify.contexts).
 
     Raises BuildFailed with a code: nothing_to_build, server_framework, toolchain_missing, root_directory_not_found,
     invalid_package_json (field = file:line), invalid_vercel_json, invalid_netlify_toml, unknown_framework,
     node_version_unsupported, invalid_output_directory.
     """
     draft = _Draft()
-    project = _project(Files(listing, read), settings, draft)
+    project = _project(Files(listing, read), settings, contexts, draft)
     _put_build(project, draft)
     _put_install(project, draft)
     _put_output(project, draft)
+    _put_ignore(project, draft)
     _require_something(project, draft)
     _put_node(project, draft)
     return _plan(project, draft)
 
 
-def _project(repository: Files, settings: BuildSettings, draft: _Draft) -> _Project:
-    root = _root(repository, settings, draft)
+def _project(repository: Files, settings: BuildSettings, contexts: Sequence[str], draft: _Draft) -> _Project:
+    root = _root(repository, settings, contexts, draft)
     files = repository.at(root)
     package = read_package(files)
-    decided = overrides.read(files, settings)
+    decided = overrides.read(files, settings, contexts)
     choice = choose(files, package, decided)
     draft.put("framework", choice.preset.slug if choice.preset else None, choice.source)
     manager = managers.find(repository, root, package) if package.exists else None
@@ -72,8 +77,9 @@ def _project(repository: Files, settings: BuildSettings, draft: _Draft) -> _Proj
     return _Project(repository, root, files, package, decided, choice, manager)
 
 
-def _root(repository: Files, settings: BuildSettings, draft: _Draft) -> str:
-    base = "" if settings.root_directory.strip("./ ") else overrides.netlify_base(repository)
+def _root(repository: Files, settings: BuildSettings, contexts: Sequence[str], draft: _Draft) -> str:
+    is_set = settings.root_directory.strip("./ ")
+    base = "" if is_set else netlify.read(repository, contexts).values.get("base", "").strip()
     source = "netlify.toml" if base else overrides.SETTINGS if settings.root_directory else "default"
     named = base or settings.root_directory
     root = posixpath.normpath(named.strip().strip("/") or ".")
@@ -142,6 +148,11 @@ def _put_output(project: _Project, draft: _Draft) -> None:
         draft.put("output_directory", _guess(project), GUESS_OR_TOP if has_page else GUESS)
 
 
+def _put_ignore(project: _Project, draft: _Draft) -> None:
+    if found := project.overrides.get("ignore_command"):
+        draft.put("ignore_command", found[0].strip() or None, found[1])
+
+
 def _guess(project: _Project) -> str:
     """What the build script names, else what is usual. `output_choices` has the rest for after the build."""
     script = " ".join(project.package.scripts.get(name, "") for name in BUILD_SCRIPTS)
@@ -196,8 +207,8 @@ def _where(project: _Project) -> str | None:
 
 def _put_node(project: _Project, draft: _Draft) -> None:
     """Only where Node is used: a package.json, or a command of the owner's."""
-    commands = (draft.values["build_command"], draft.values["install_command"])
-    is_own = "build_command" in project.overrides.values
+    commands = [draft.values.get(name) for name in ("build_command", "install_command", "ignore_command")]
+    is_own = not {"build_command", "ignore_command"}.isdisjoint(project.overrides.values)
     if any(commands) and (project.package.exists or is_own):
         draft.put("node_version", *node.find(project.files, project.package, project.overrides.get("node_version")))
 
@@ -212,10 +223,12 @@ def _plan(project: _Project, draft: _Draft) -> Plan:
         node_version=values.get("node_version"),
         install_command=values["install_command"],
         build_command=values["build_command"],
+        ignore_command=values.get("ignore_command"),
         output_directory=values["output_directory"] or ".",
         root_directory=project.root,
         immutable=_immutable(project),
         toolchains=list(preset.toolchains) if preset else [],
+        environment=project.overrides.environment,
         sources=draft.sources,
     )
 

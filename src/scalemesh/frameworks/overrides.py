@@ -1,12 +1,13 @@
 """What the owner decided: project settings, then vercel.json, then netlify.toml."""
 
-import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from scalemesh.core.build import BuildSettings
 from scalemesh.errors import BuildFailed
+from scalemesh.frameworks import netlify
 from scalemesh.frameworks.files import Files, read_json
+from scalemesh.frameworks.netlify import NetlifyBuild
 
 SETTINGS = "project settings"
 OTHER = "other"
@@ -15,36 +16,34 @@ _VERCEL = {
     "installCommand": "install_command",
     "buildCommand": "build_command",
     "outputDirectory": "output_directory",
+    "ignoreCommand": "ignore_command",
 }
+_COMMANDS = ("install_command", "build_command", "ignore_command")
+_NETLIFY = {"command": "build_command", "publish": "output_directory", "ignore": "ignore_command"}
 
 
 @dataclass(frozen=True)
 class Overrides:
-    """Field → (value, where it came from). An empty command means that nothing is run."""
+    """Field → (value, where it came from). An empty command means that nothing is run.
+
+    `environment`: variables that the repository sets for its builds.
+    """
 
     values: dict[str, tuple[str, str]] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
     def get(self, name: str) -> tuple[str, str] | None:
         return self.values.get(name)
 
 
-def read(files: Files, settings: BuildSettings) -> Overrides:
+def read(files: Files, settings: BuildSettings, contexts: Sequence[str]) -> Overrides:
     """`files` at the project's root directory; vercel.json and netlify.toml may also lie at the repository's."""
-    values = _vercel(files) | {}
-    for name, found in _netlify(files).items():
-        values.setdefault(name, found)
-    values |= _settings(settings)
-    return Overrides(values)
-
-
-def netlify_base(files: Files) -> str:
-    """`[build] base` of the repository's netlify.toml."""
-    base = _toml(files).get("base")
-    return base if isinstance(base, str) else ""
+    toml = netlify.read(files if netlify.NAME in files else files.at(""), contexts)
+    return Overrides(_netlify(toml) | _vercel(files) | _settings(settings), toml.environment)
 
 
 def _settings(settings: BuildSettings) -> dict[str, tuple[str, str]]:
-    names = ("framework", "install_command", "build_command", "output_directory", "node_version")
+    names = ("framework", "node_version", "output_directory", *_COMMANDS)
     return {name: (value, SETTINGS) for name in names if (value := getattr(settings, name)) is not None}
 
 
@@ -59,33 +58,10 @@ def _vercel(files: Files) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _netlify(files: Files) -> dict[str, tuple[str, str]]:
-    place = files if "netlify.toml" in files else files.at("")
-    build = _toml(place)
-    found = {
-        name: (_string(build[key], "netlify.toml", key), "netlify.toml")
-        for key, name in (("command", "build_command"), ("publish", "output_directory"))
-        if key in build
-    }
-    environment = build.get("environment")
-    version = environment.get("NODE_VERSION") if isinstance(environment, dict) else None
-    return found | ({"node_version": (str(version), "netlify.toml")} if version else {})
-
-
-def _toml(files: Files) -> dict[str, Any]:
-    text = files.text("netlify.toml")
-    if text is None:
-        return {}
-    try:
-        build = tomllib.loads(text).get("build", {})
-    except (ValueError, RecursionError) as error:
-        raise BuildFailed(
-            f"{files.shown('netlify.toml')} is not valid TOML: {error}.",
-            code="invalid_netlify_toml",
-            hint="Correct it and push.",
-            field=files.shown("netlify.toml"),
-        ) from error
-    return build if isinstance(build, dict) else {}
+def _netlify(toml: NetlifyBuild) -> dict[str, tuple[str, str]]:
+    found = {name: (toml.values[key], netlify.NAME) for key, name in _NETLIFY.items() if key in toml.values}
+    version = toml.environment.get("NODE_VERSION")
+    return found | ({"node_version": (version, netlify.NAME)} if version else {})
 
 
 def _string(value: object, file: str, key: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from scalemesh.core.build import BuildSettings
-from scalemesh.frameworks import detect
+from scalemesh.frameworks import contexts, detect
 
 _SKIPPED = {".git", "node_modules", ".venv"}
 SHOWN = (
@@ -17,18 +17,20 @@ SHOWN = (
     "install_command",
     "build_command",
     "output_directory",
+    "ignore_command",
     "root_directory",
     "sources",
 )
 
 
-def plan(directory: Path, root_directory: str = "") -> dict[str, Any]:
+def plan(directory: Path, root_directory: str = "", *, target: str = "production", branch: str = "") -> dict[str, Any]:
     """The plan as JSON; raises BuildFailed where the folder cannot be built."""
     listing = []
     for base, names, leaves in os.walk(directory):
         names[:] = [name for name in names if name not in _SKIPPED]
         listing += [(Path(base) / leaf).relative_to(directory).as_posix() for leaf in leaves]
-    made = detect(listing, lambda path: _read(directory / path), BuildSettings(root_directory=root_directory))
+    settings = BuildSettings(root_directory=root_directory)
+    made = detect(listing, lambda path: _read(directory / path), settings, contexts(target, branch))
     return {name: value for name, value in msgspec.structs.asdict(made).items() if name in SHOWN}
 
 

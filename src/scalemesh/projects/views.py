@@ -48,6 +48,7 @@ class ProjectView(msgspec.Struct, frozen=True, kw_only=True):
     install_command: str | None
     build_command: str | None
     output_directory: str | None
+    ignore_command: str | None
     node_version: str | None
     reuse: bool
     production_url: str

@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 AUTHOR = "Ada Lovelace <ada@example.org>"
 ENV = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "PATH": os.environ.get("PATH", os.defpath)}
@@ -31,8 +32,10 @@ class BareRepository:
         branch: str = "main",
         author: str = AUTHOR,
         executable: frozenset[str] = frozenset(),
+        submodules: Mapping[str, str] = MappingProxyType({}),
+        links: Mapping[str, str] = MappingProxyType({}),
     ) -> str:
-        """A commit on `branch` whose tree is exactly `files`; answers its hash."""
+        """A commit on `branch` whose tree is exactly `files`, `submodules` (path → commit) and `links`; its hash."""
         ref = f"refs/heads/{branch}"
         parent = self.git("for-each-ref", "--format=%(objectname)", ref).strip()
         stream = [f"commit {ref}\ncommitter {author} now\n".encode(), _data(message.encode())]
@@ -42,6 +45,9 @@ class BareRepository:
             mode = "100755" if path in executable else "100644"
             stream.append(f"M {mode} inline {path}\n".encode())
             stream.append(_data(content.encode() if isinstance(content, str) else content))
+        for path, target in links.items():
+            stream.append(f"M 120000 inline {path}\n".encode() + _data(target.encode()))
+        stream += [f"M 160000 {commit} {path}\n".encode() for path, commit in submodules.items()]
         self.git("fast-import", "--quiet", "--date-format=now", stdin=b"".join(stream))
         return self.git("rev-parse", ref).strip()
 

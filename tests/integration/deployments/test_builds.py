@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from scalemesh.core.build import Batch, Plan, PlanMade, SourceResolved, StepFinished, StepStarted
+from scalemesh.core.build import Batch, BuildIgnored, Plan, PlanMade, SourceResolved, StepFinished, StepStarted
 from scalemesh.core.manifest import Rule, Rules
+from scalemesh.db.tables import Deployment
 from scalemesh.errors import Conflict, InvalidInput, Unauthenticated
 from scalemesh.testing.factories import Agent, Kit, frames, manifest, ref
 
@@ -80,6 +81,24 @@ class TestClaim:
         assert (spec.number, spec.target, spec.project_name) == (1, "production", "blog")
         assert spec.url.startswith("http://blog-")
         assert spec.variables["SCALEMESH_GIT_COMMIT_SHA"] == "a" * 40
+
+    async def test_commit_deployed_before_is_that_of_the_branch(self, kit: Kit) -> None:
+        actor = await kit.actor()
+        await kit.project(actor)
+        first = await kit.ready(actor)
+        await kit.queued(actor)
+        agent = await kit.launched()
+        spec = (await kit.deployments.builds.claim(agent.build, "nonce")).spec
+        row = await kit.deployments.get(actor, first.id)
+        assert row.commit
+        assert (spec.previous_commit, spec.ignorable) == (row.commit.sha, True)
+
+    async def test_a_redeploy_is_not_ignored(self, kit: Kit) -> None:
+        actor = await kit.actor()
+        await kit.project(actor)
+        await kit.deployments.redeploy(actor, (await kit.ready(actor)).id)
+        agent = await kit.launched()
+        assert not (await kit.deployments.builds.claim(agent.build, "nonce")).spec.ignorable
 
 
 class TestLog:
@@ -208,6 +227,14 @@ class TestEvents:
         view = await kit.deployments.get(actor, made.id)
         assert (view.state, view.error and view.error.code) == ("error", "command_failed")
         assert view.finished_at
+
+    async def test_ignored_ends_canceled_and_says_so(self, kit: Kit, agent: Agent) -> None:
+        ended = BuildIgnored(n=agent.next_event, message="Nothing of it changed.")
+        await kit.deployments.builds.ingest(agent.build, Batch(events=[ended]))
+        async with kit.db.read() as session:
+            row = await session.get_one(Deployment, agent.build.deployment)
+        assert (row.state, row.error_code, row.error_message) == ("canceled", "ignored", "Nothing of it changed.")
+        assert (await texts(kit, agent.build.deployment))[-1] == "Nothing of it changed."
 
     async def test_infrastructure_fault_is_tried_again(self, kit: Kit) -> None:
         actor = await kit.actor()

@@ -7,6 +7,7 @@ import pytest
 from scalemesh.core.build import (
     BlobRef,
     BuildErrored,
+    BuildIgnored,
     BuildSettings,
     BuildSpec,
     GitSource,
@@ -46,6 +47,7 @@ EVENTS = [
     StepFinished(n=2, step="clone", at=2, exit_code=0),
     PlanMade(n=3, plan=Plan(framework="vite", build_command="vite build", sources={"framework": "package.json"})),
     BuildErrored(n=4, code="command_failed", message="exit code 1"),
+    BuildIgnored(n=5, message="nothing changed"),
 ]
 LINE = LogLine(deployment="dpl_1", attempt=1, seq=7, ts=1_700_000_000_000, step="build", text="done")
 MANIFEST = Manifest(

@@ -39,6 +39,7 @@ def project(name: str = "shop", **changes: Any) -> ProjectView:
         "install_command": None,
         "build_command": None,
         "output_directory": None,
+        "ignore_command": None,
         "node_version": None,
         "reuse": True,
         "production_url": f"http://{name}.localhost:8080",

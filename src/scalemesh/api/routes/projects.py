@@ -36,6 +36,7 @@ class CreateProject(Document, frozen=True):
     install_command: str | None = None
     build_command: str | None = None
     output_directory: str | None = None
+    ignore_command: str | None = None
     node_version: str | None = None
     reuse: bool | None = None
 
@@ -51,6 +52,7 @@ class ChangeProject(Document, frozen=True):
     install_command: str | UnsetType | None = UNSET
     build_command: str | UnsetType | None = UNSET
     output_directory: str | UnsetType | None = UNSET
+    ignore_command: str | UnsetType | None = UNSET
     node_version: str | UnsetType | None = UNSET
     reuse: bool | UnsetType | None = UNSET
 

@@ -12,7 +12,7 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Commands:
-    """`prepare` once, then any number of `run`."""
+    """`prepare` once, then any number of `run` and `ask`."""
 
     def __init__(self, executor: Executor, plan: Plan, env: dict[str, str], guard: Guard) -> None:
         self._executor = executor
@@ -33,6 +33,11 @@ class Commands:
         """Raises BuildFailed."""
         cwd = self._executor.runner.view(self._root)
         await self._executor.shell(step, command, cwd=cwd, env=self._env, egress=self._guard)
+
+    async def ask(self, step: Step, command: str, env: dict[str, str]) -> int:
+        """Its exit code, which is an answer; with `env` in addition. Raises BuildFailed at a limit."""
+        cwd = self._executor.runner.view(self._root)
+        return await self._executor.answer(step, command, cwd=cwd, env={**env, **self._env}, egress=self._guard)
 
     def _path(self, toolchains: list[Toolchain]) -> str:
         workspace = self._executor.runner.workspace

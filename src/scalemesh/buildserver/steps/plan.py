@@ -4,24 +4,25 @@ import asyncio
 from pathlib import Path
 
 from scalemesh.buildserver.tree import Tree
-from scalemesh.core.build import BuildSettings, Plan
+from scalemesh.core.build import BuildSpec, GitSource, Plan
 from scalemesh.errors import BuildFailed
-from scalemesh.frameworks import detect
+from scalemesh.frameworks import contexts, detect
 
 _SKIPPED = frozenset({".git", "node_modules"})
 
 
-async def make(workspace: Path, settings: BuildSettings) -> Plan:
+async def make(workspace: Path, spec: BuildSpec) -> Plan:
     """Raises BuildFailed where nothing can be built."""
-    return await asyncio.to_thread(_make, workspace, settings)
+    return await asyncio.to_thread(_make, workspace, spec)
 
 
-def _make(workspace: Path, settings: BuildSettings) -> Plan:
+def _make(workspace: Path, spec: BuildSpec) -> Plan:
+    branch = spec.source.ref if isinstance(spec.source, GitSource) else None
     with Tree(workspace) as tree:
         listing = tree.listing(_SKIPPED)
         if not listing:
             raise BuildFailed("There are no files at this commit.", code="repository_empty")
-        return detect(listing, tree.read, settings)
+        return detect(listing, tree.read, spec.settings, contexts(spec.target, branch))
 
 
 def describe(plan: Plan) -> str:

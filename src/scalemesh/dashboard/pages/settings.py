@@ -8,7 +8,15 @@ from scalemesh.db.tables import Role
 from scalemesh.errors import Conflict, InvalidInput, ScaleMeshError, TooLarge
 from scalemesh.projects import ProjectChanges
 
-_SETTINGS = ("framework", "root_directory", "install_command", "build_command", "output_directory", "node_version")
+_SETTINGS = (
+    "framework",
+    "root_directory",
+    "install_command",
+    "build_command",
+    "output_directory",
+    "ignore_command",
+    "node_version",
+)
 
 
 class SettingsPages:
