@@ -8,6 +8,7 @@ It can also ask for a password, redirect, and hang, as the servers of this world
 """
 
 import base64
+import http.client
 import os
 import subprocess
 import threading
@@ -20,15 +21,21 @@ from urllib.parse import urlsplit
 
 from scalemesh.testing.git_repository import ENV, BareRepository
 
+_FORWARDED = ("Authorization", "Content-Type", "Accept")
+
 
 class GitServer:
-    """Serves every repository under `root` at `http://127.0.0.1:<port>/<name>.git`."""
+    """Serves every repository under `root` at `http://127.0.0.1:<port>/<name>.git`.
+
+    `lfs`: name → the server that its Git LFS questions are forwarded to.
+    """
 
     def __init__(self, root: Path, host: str = "127.0.0.1") -> None:
         self.root = root
         self.passwords: dict[str, str] = {}
         self.redirects: dict[str, str] = {}
         self.hanging: set[str] = set()
+        self.lfs: dict[str, str] = {}
         self.requests: list[str] = []
         self.authorizations: list[str] = []
         self.request_seen = threading.Event()
@@ -110,6 +117,8 @@ class _Handler(BaseHTTPRequestHandler):
         git.request_seen.set()
         if name in git.hanging:
             git.stopping.wait(600)
+        elif rest.startswith("/info/lfs/") and name in git.lfs:
+            self._forward(git.lfs[name] + rest)
         elif name in git.redirects:
             self._plain(302, {"Location": git.redirects[name] + rest})
         elif not self._allowed(git.passwords.get(name, "")):
@@ -126,6 +135,21 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": "0", "Connection": "close"}.items():
             self.send_header(name, value)
         self.end_headers()
+
+    def _forward(self, target: str) -> None:
+        kept = {name: value for name in _FORWARDED if (value := self.headers.get(name))}
+        parts = urlsplit(target)
+        connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+        try:
+            connection.request(self.command, parts.path, self._body(), kept)
+            response = connection.getresponse()
+            body = response.read()
+        finally:
+            connection.close()
+        self.send_response(response.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def _backend(self) -> None:
         result = subprocess.run(
