@@ -5,6 +5,6 @@ are stored as JSON text. Only services import it. The database is the queue, too
 """
 
 from scalemesh.db.database import Database
-from scalemesh.db.wakeup import Wakeup
+from scalemesh.db.wakeup import Wakeup, open_wakeup
 
-__all__ = ["Database", "Wakeup"]
+__all__ = ["Database", "Wakeup", "open_wakeup"]

@@ -20,6 +20,8 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
+    true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -144,6 +146,9 @@ class Project(Base):
     git_url: Mapped[str | None] = mapped_column(Text)
     production_branch: Mapped[str | None] = mapped_column(String(255))
     settings: Mapped[str] = mapped_column(Text, default="{}")  # core.build.BuildSettings
+    concurrency: Mapped[int | None]  # builds at once; None: as the operator says, 0: no limit
+    cancel_running: Mapped[bool] = mapped_column(default=False, server_default=false())  # previews that are superseded
+    skip_unaffected: Mapped[bool] = mapped_column(default=True, server_default=true())  # pushes outside the root folder
     pinned: Mapped[bool] = mapped_column(default=False)
     internal: Mapped[bool] = mapped_column(default=False)  # made by the platform: its repository may be a local folder
     production_deployment_id: Mapped[str | None] = mapped_column(String(40))
@@ -192,6 +197,7 @@ class Deployment(Base):
         Index("deployments_of_project", "project_id", "id"),
         Index("deployments_by_state", "state", "not_before"),
         Index("deployments_of_team_by_state", "team_id", "state"),
+        Index("deployments_of_project_by_state", "project_id", "state"),
         Index("deployments_by_tree", "project_id", "tree"),
     )
     id: Mapped[str] = mapped_column(String(40), primary_key=True)

@@ -6,7 +6,9 @@ A hint may be missed (another process, a crash), so behind every wait stands a s
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
+
+from sqlalchemy import URL
 
 
 class Listener:
@@ -26,7 +28,7 @@ class Listener:
 
 
 class Wakeup:
-    """Within one process and one event loop."""
+    """Within one process and one event loop; `PostgresWakeup` reaches other processes, too."""
 
     def __init__(self) -> None:
         self._listeners: defaultdict[str, set[Listener]] = defaultdict(set)
@@ -34,6 +36,10 @@ class Wakeup:
     def notify(self, topic: str) -> None:
         for listener in self._listeners.get(topic, ()):
             listener.heard.set()
+
+    def wake_all(self) -> None:
+        for topic in list(self._listeners):
+            Wakeup.notify(self, topic)
 
     @contextmanager
     def listen(self, topic: str) -> Iterator[Listener]:
@@ -51,3 +57,12 @@ class Wakeup:
         """For a caller that looks at the database after every wait anyway."""
         with self.listen(topic) as listener:
             return await listener.wait(timeout_s)
+
+
+def open_wakeup(url: URL) -> AbstractAsyncContextManager[Wakeup]:
+    """The one that reaches every process of this database: SQLite's are on one machine, and `up` runs one."""
+    if url.get_backend_name() != "postgresql":
+        return nullcontext(Wakeup())
+    from scalemesh.db.notify import PostgresWakeup
+
+    return PostgresWakeup(url)

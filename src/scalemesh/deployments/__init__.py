@@ -10,13 +10,14 @@ servers.
 from scalemesh.deployments.collect import Collected
 from scalemesh.deployments.hooks import HookAnswer
 from scalemesh.deployments.policy import BuildPolicy
-from scalemesh.deployments.queue import Claimed, Due, Live, Queue
+from scalemesh.deployments.queue import Claimed, ClaimLimits, Due, Live, Queue
 from scalemesh.deployments.service import Deployments
 from scalemesh.deployments.views import AliasView, DeploymentView, FileView, NewDeployment, NewUpload
 
 __all__ = [
     "AliasView",
     "BuildPolicy",
+    "ClaimLimits",
     "Claimed",
     "Collected",
     "DeploymentView",

@@ -6,15 +6,18 @@ first, and has saved up nothing. Before turns count builds that run: a team with
 that one with long builds does not come to hold every slot.
 """
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, exists, func, literal, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, Subquery, case, exists, func, literal, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from scalemesh.core.state import ACTIVE, State
-from scalemesh.db.tables import Counter, Deployment, Target, Team
+from scalemesh.db.tables import Counter as StoredCounter
+from scalemesh.db.tables import Deployment, Project, Target, Team
 
 STRIDE = 1_000_000
 PATIENCE_MS = 15 * 60 * 1000  # a preview that has waited so long is as urgent as production
@@ -27,10 +30,11 @@ _SET_TURN = text(
 
 @dataclass(frozen=True)
 class Shares:
-    """`weights`: team's slug → share, else 1. `team_limit`: builds at once of one team; 0: no limit."""
+    """`weights`: team's slug → share, else 1. Limits are of builds at once, 0 is none; a project may set its own."""
 
     weights: Mapping[str, int]
     team_limit: int = 0
+    project_limit: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,74 +45,124 @@ class Place:
     wait_ms: int | None
 
 
-async def take(session: AsyncSession, now: int, shares: Shares) -> tuple[str, int] | None:
-    """Id and attempt of the next deployment, locked, its team's turn spent. One caller at a time."""
-    passed: list[str] = []
-    while found := (await session.execute(_team(now, await _turn(session), shares, passed))).first():
-        row = (await session.execute(_oldest(found.id, now))).first()
-        if row is not None:
-            await session.execute(update(Team).where(Team.id == found.id).values(turn=found.turn + found.stride))
-            await session.execute(_SET_TURN, {"name": _TURN, "turn": found.turn})
-            return row.id, row.attempt
-        passed.append(found.id)  # somebody holds its rows at this moment, to cancel them for example
-    return None
+async def take(session: AsyncSession, now: int, shares: Shares, most: int = 1) -> Sequence[Deployment]:
+    """The next `most` deployments in their order, locked, their teams' turns spent. One caller at a time."""
+    turn, passed = await _turn(session), list[str]()
+    while teams := (await session.execute(_teams(now, turn, shares, passed, most))).all():
+        within = Deployment.team_id.in_([team.id for team in teams])
+        order = _order(turn, shares, _fitting(now, shares, within, *_claimable(now, shares, passed)))
+        ids = (await session.scalars(_first(order, shares, most))).all()
+        rows = {row.id: row for row in await session.scalars(_locking(ids))}
+        if rows:
+            taken = Counter(row.team_id for row in rows.values())
+            await _spend(session, [(team.id, team.turn, team.stride, taken[team.id]) for team in teams])
+            return [rows[each] for each in ids if each in rows]
+        passed += ids  # somebody holds these at this moment, to cancel them for example
+        if not ids:
+            break
+    return []
 
 
 async def places(session: AsyncSession, ids: Collection[str], now: int, shares: Shares) -> dict[str, Place]:
     """Where these stand if no build ended before; those that do not wait are left out."""
-    order = _order(now, await _turn(session), shares)
+    order = _order(await _turn(session), shares, _waiting(now, Deployment.state == State.QUEUED))
     rows = (await session.execute(select(order.c.id, order.c.place).where(order.c.id.in_(ids)))).all()
     pace = await _pace(session) if rows else None
     return {row.id: Place(row.place, None if pace is None else round(row.place * pace)) for row in rows}
 
 
-def _team(now: int, turn: int, shares: Shares, passed: Collection[str]) -> Select[Any]:
-    running = _running()
-    builds, weight = func.coalesce(running.c.builds, 0), _weight(shares)
-    waits = exists().where(
-        Deployment.team_id == Team.id, Deployment.state == State.QUEUED, Deployment.not_before <= now
-    )
-    effective = _effective(turn)
+def _teams(now: int, turn: int, shares: Shares, passed: Collection[str], most: int) -> Select[Any]:
+    """The teams that come first: the next `most` deployments are all of theirs."""
+    running = _running(Deployment.team_id)
+    builds, weight, effective = func.coalesce(running.c.builds, 0), _weight(shares), _effective(turn)
     query = (
         select(Team.id, effective.label("turn"), (literal(STRIDE) // weight).label("stride"))
-        .outerjoin(running, running.c.team_id == Team.id)
-        .where(waits, Team.id.not_in(passed))
+        .outerjoin(running, running.c.key == Team.id)
+        .where(exists().where(Deployment.team_id == Team.id, *_claimable(now, shares, passed)))
         .order_by(builds // weight, effective, Team.id)
-        .limit(1)
+        .limit(most)
     )
     return query.where(builds < shares.team_limit) if shares.team_limit else query
 
 
-def _oldest(team_id: str, now: int) -> Select[str, int]:
+def _claimable(now: int, shares: Shares, passed: Collection[str]) -> Sequence[ColumnElement[bool]]:
+    """Waits, may be tried by now, and its project may have one more build."""
+    running = _running(Deployment.project_id)
+    limit = _project_limit(shares)
+    full = (
+        select(Project.id).join(running, running.c.key == Project.id).where(limit > 0, running.c.builds >= limit)
+    ).correlate(None)
     return (
-        select(Deployment.id, Deployment.attempt)
-        .where(Deployment.team_id == team_id, Deployment.state == State.QUEUED, Deployment.not_before <= now)
-        .order_by(_patience(now), Deployment.id)
-        .limit(1)
-        .with_for_update(skip_locked=True, key_share=True)
+        Deployment.state == State.QUEUED,
+        Deployment.not_before <= now,
+        Deployment.project_id.not_in(full),
+        Deployment.id.not_in(passed),
     )
 
 
-def _order(now: int, turn: int, shares: Shares) -> Any:
-    """Every waiting deployment, numbered from 1."""
-    running = _running()
-    ahead = func.row_number().over(partition_by=Deployment.team_id, order_by=(_patience(now), Deployment.id)) - 1
-    weight = _weight(shares)
-    queued = (
+def _waiting(now: int, *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    return select(Deployment.id, Deployment.team_id, _urgency(now).label("urgency")).where(*conditions)
+
+
+def _fitting(now: int, shares: Shares, *conditions: ColumnElement[bool]) -> Select[Any]:
+    """Of what waits: of each project no more than may begin by its limit."""
+    running, limit = _running(Deployment.project_id), _project_limit(shares)
+    order = (_urgency(now), Deployment.id)
+    nth = func.row_number().over(partition_by=Deployment.project_id, order_by=order)
+    fits = or_(limit == 0, func.coalesce(running.c.builds, 0) + nth <= limit)
+    waiting = (
+        _waiting(now, *conditions)
+        .add_columns(fits.label("fits"))
+        .join(Project, Project.id == Deployment.project_id)
+        .outerjoin(running, running.c.key == Deployment.project_id)
+        .subquery()
+    )
+    return select(waiting).where(waiting.c.fits)
+
+
+def _order(turn: int, shares: Shares, waiting: Select[Any]) -> Subquery:
+    """What waits, numbered from 1; `of_team`: builds of its team that come before, those that run included."""
+    running, weight, w = _running(Deployment.team_id), _weight(shares), waiting.subquery().c
+    ahead = func.row_number().over(partition_by=w.team_id, order_by=(w.urgency, w.id)) - 1
+    of_team = func.coalesce(running.c.builds, 0) + ahead
+    ranked = (
         select(
-            Deployment.id,
-            ((func.coalesce(running.c.builds, 0) + ahead) // weight).label("level"),
+            w.id,
+            of_team.label("of_team"),
+            (of_team // weight).label("level"),
             (_effective(turn) + ahead * (literal(STRIDE) // weight)).label("turn"),
             Team.id.label("team"),
         )
-        .join(Team, Team.id == Deployment.team_id)
-        .outerjoin(running, running.c.team_id == Team.id)
-        .where(Deployment.state == State.QUEUED)
+        .join(Team, Team.id == w.team_id)
+        .outerjoin(running, running.c.key == w.team_id)
         .subquery()
     )
-    columns = queued.c
-    place = func.row_number().over(order_by=(columns.level, columns.turn, columns.team, columns.id))
-    return select(columns.id, place.label("place")).subquery()
+    c = ranked.c
+    place = func.row_number().over(order_by=(c.level, c.turn, c.team, c.id))
+    return select(c.id, c.of_team, place.label("place")).subquery()
+
+
+def _first(order: Subquery, shares: Shares, most: int) -> Select[str]:
+    query = select(order.c.id).order_by(order.c.place).limit(most)
+    return query.where(order.c.of_team < shares.team_limit) if shares.team_limit else query
+
+
+def _locking(ids: Collection[str]) -> Select[Deployment]:
+    return (
+        select(Deployment)
+        .where(Deployment.id.in_(ids), Deployment.state == State.QUEUED)
+        .with_for_update(skip_locked=True, key_share=True)
+        .execution_options(populate_existing=True)
+    )
+
+
+async def _spend(session: AsyncSession, teams: Iterable[tuple[str, int, int, int]]) -> None:
+    """`teams`: id, turn, stride, how many were taken."""
+    spent = [(team, at, stride, taken) for team, at, stride, taken in teams if taken]
+    turns = [{"id": team, "turn": at + stride * taken} for team, at, stride, taken in spent]
+    await session.execute(update(Team), turns)
+    last = max(at + stride * (taken - 1) for _, at, stride, taken in spent)
+    await session.execute(_SET_TURN, {"name": _TURN, "turn": last})
 
 
 async def _pace(session: AsyncSession) -> float | None:
@@ -126,26 +180,27 @@ async def _pace(session: AsyncSession) -> float | None:
 
 
 async def _turn(session: AsyncSession) -> int:
-    return await session.scalar(select(Counter.value).where(Counter.name == _TURN)) or 0
+    return await session.scalar(select(StoredCounter.value).where(StoredCounter.name == _TURN)) or 0
 
 
 def _effective(turn: int) -> ColumnElement[int]:
     return case((Team.turn < turn, turn), else_=Team.turn)
 
 
-def _running() -> Any:
-    return (
-        select(Deployment.team_id, func.count().label("builds"))
-        .where(Deployment.state.in_(ACTIVE))
-        .group_by(Deployment.team_id)
-        .subquery()
-    )
+def _running(key: InstrumentedAttribute[str]) -> Any:
+    """How many builds run, by `key`."""
+    counted = select(key.label("key"), func.count().label("builds")).where(Deployment.state.in_(ACTIVE))
+    return counted.group_by(key).subquery()
+
+
+def _project_limit(shares: Shares) -> ColumnElement[int]:
+    return func.coalesce(Project.concurrency, shares.project_limit)
 
 
 def _weight(shares: Shares) -> Any:
     return case(dict(shares.weights), value=Team.slug, else_=1) if shares.weights else literal(1)
 
 
-def _patience(now: int) -> ColumnElement[int]:
+def _urgency(now: int) -> ColumnElement[int]:
     urgent = or_(Deployment.target == Target.PRODUCTION, Deployment.created_at < now - PATIENCE_MS)
     return case((urgent, 0), else_=1)

@@ -23,11 +23,12 @@ def reserve(row: Deployment, text: str, now: int, level: Level = "info") -> LogL
     return line
 
 
-async def publish(logs: LogService, line: LogLine | None) -> None:
+async def publish(logs: LogService, *lines: LogLine | None) -> None:
     """A log that cannot be reached must not undo what has been committed: that is reported, not raised."""
-    if line is None:
+    given = [line for line in lines if line is not None]
+    if not given:
         return
     try:
-        await logs.publish([line])
+        await logs.publish(given)
     except Unavailable as error:
-        log.warning("log line lost", deployment=line.deployment, seq=line.seq, cause=str(error))
+        log.warning("log lines lost", lines=[(line.deployment, line.seq) for line in given], cause=str(error))

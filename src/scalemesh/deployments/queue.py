@@ -1,6 +1,6 @@
 """The queue: what the dispatcher takes, holds and gives back. Every method may be repeated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from scalemesh.db import Database, Wakeup
 from scalemesh.db.tables import Attempt, Deployment
 from scalemesh.deployments import fairness, journal
 from scalemesh.deployments.policy import BuildPolicy
-from scalemesh.deployments.state import Cause, apply, locked
+from scalemesh.deployments.state import Cause, advance, apply, locked
 from scalemesh.errors import NotFound
 from scalemesh.logs.service import LogService
 
@@ -44,6 +44,15 @@ class Claimed:
     @property
     def caches(self) -> CacheScope:
         return _caches(self.project, self.target)
+
+
+@dataclass(frozen=True)
+class ClaimLimits:
+    """Builds at once, of this dispatcher, of a team and of a project that sets none of its own; 0 is no limit."""
+
+    dispatcher: int = 0
+    team: int = 0
+    project: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,47 +91,23 @@ class Queue:
         self._policy = policy
         self._clock = clock
 
-    async def claim(self, dispatcher: str, backend: str, global_limit: int = 0, team_limit: int = 0) -> Claimed | None:
-        """The next deployment to build, or None; whose turn it is says `fairness`.
-
-        `global_limit` counts this dispatcher's attempts that are not over, `team_limit` the team's; 0 is no limit.
-        """
+    async def claim(self, dispatcher: str, backend: str, limits: ClaimLimits, most: int = 1) -> Sequence[Claimed]:
+        """The next deployments to build, `most` at once, in one transaction; whose turn it is says `fairness`."""
         if not self._policy.has_room():
-            return None
-        now, token = self._clock(), new_secret("smb")
+            return []
         async with self._db.write() as session:
+            now = self._clock()
             await _one_claim_at_a_time(session)
-            if global_limit and await _running(session, dispatcher) >= global_limit:
-                return None
-            found = await fairness.take(session, now, fairness.Shares(self._policy.team_weights, team_limit))
-            if found is None:
-                return None
-            row = await apply(
-                session,
-                found[0],
-                Event.CLAIMED,
-                attempt=found[1],
-                now=now,
-                deadline_at=now + (self._policy.limits.build_timeout_s + _REPORT_S) * 1000,
-            )
-            line = journal.reserve(row, f"Starting a build server (attempt {row.attempt})", now)
-            attempt = Attempt(
-                id=new_id("att"),
-                deployment_id=row.id,
-                number=row.attempt,
-                token_hash=secret_hash(token),
-                backend=backend,
-                dispatcher=dispatcher,
-                lease_expires_at=now + self._policy.launch_s * 1000,
-                first_seq=row.log_next,
-                created_at=now,
-            )
-            session.add(attempt)
-        await journal.publish(self._logs, line)
-        self._wakeup.notify(f"deployment:{row.id}")
-        return Claimed(
-            attempt.id, row.attempt, row.id, row.project_id, row.team_id, row.target, token, self._policy.limits
-        )
+            if limits.dispatcher:
+                most = min(most, limits.dispatcher - await _running(session, dispatcher))
+            shares = fairness.Shares(self._policy.team_weights, limits.team, limits.project)
+            rows = await fairness.take(session, now, shares, most) if most > 0 else []
+            made = [self._begin(row, dispatcher, backend, now) for row in rows]
+            session.add_all(attempt for _, attempt, _ in made)
+        await journal.publish(self._logs, *(line for _, _, line in made))
+        for row in rows:
+            self._wakeup.notify(f"deployment:{row.id}")
+        return [claimed for claimed, _, _ in made]
 
     async def set_handle(self, attempt_id: str, handle: Any) -> None:
         """Keeps the backend's JSON handle; call it as soon as there is one."""
@@ -188,6 +173,28 @@ class Queue:
         async with self._db.write() as session:
             await session.execute(update(Attempt).where(*over).values(cleaned_at=now))
 
+    def _begin(self, row: Deployment, dispatcher: str, backend: str, now: int) -> tuple[Claimed, Attempt, LogLine]:
+        """The next attempt at a deployment that is held locked."""
+        deadline_at = now + (self._policy.limits.build_timeout_s + _REPORT_S) * 1000
+        advance(row, Event.CLAIMED, now=now, deadline_at=deadline_at)
+        line = journal.reserve(row, f"Starting a build server (attempt {row.attempt})", now)
+        token = new_secret("smb")
+        attempt = Attempt(
+            id=new_id("att"),
+            deployment_id=row.id,
+            number=row.attempt,
+            token_hash=secret_hash(token),
+            backend=backend,
+            dispatcher=dispatcher,
+            lease_expires_at=now + self._policy.launch_s * 1000,
+            first_seq=row.log_next,
+            created_at=now,
+        )
+        claimed = Claimed(
+            attempt.id, row.attempt, row.id, row.project_id, row.team_id, row.target, token, self._policy.limits
+        )
+        return claimed, attempt, line
+
     async def _end(self, attempt_id: str, event: Event, cause: Cause) -> State | None:
         async with self._db.write() as session:
             ended = await end(session, attempt_id, event, cause, self._policy, self._clock())
@@ -243,7 +250,10 @@ _LEVELS: dict[Event, Literal["info", "warn", "error"]] = {
 
 
 async def _one_claim_at_a_time(session: AsyncSession) -> None:
-    """The limits count rows that a claim at the same time would not see; SQLite writes one at a time anyway."""
+    """The limits count rows that a claim at the same time would not see; SQLite writes one at a time anyway.
+
+    It is short, and takes many: a dispatcher that waits here finds more slots free, and claims for all of them.
+    """
     if session.get_bind().dialect.name == "postgresql":
         await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CLAIM_LOCK})
 

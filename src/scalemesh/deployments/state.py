@@ -47,12 +47,25 @@ async def apply(
     row = await locked(session, deployment_id)
     if row.attempt != attempt:
         raise Conflict(f"Attempt {attempt} of {row.id} is over; it is at {row.attempt}.", code="attempt_over")
+    return advance(row, event, now=now, cause=cause, deadline_at=deadline_at, not_before=not_before)
+
+
+def advance(
+    row: Deployment,
+    event: Event,
+    *,
+    now: int,
+    cause: Cause | None = None,
+    deadline_at: int | None = None,
+    not_before: int = 0,
+) -> Deployment:
+    """As `apply`, for a row that the caller holds locked."""
     after = next_state(State(row.state), event)
     if after is None:
         raise Conflict(f"{row.id} is {row.state}: {event} does not apply.", code="wrong_state")
     row.state = after
     if event is Event.CLAIMED:
-        row.attempt, row.started_at, row.deadline_at = attempt + 1, row.started_at or now, deadline_at
+        row.attempt, row.started_at, row.deadline_at = row.attempt + 1, row.started_at or now, deadline_at
         row.steps, row.plan = "[]", None
     elif event is Event.REQUEUED:
         row.not_before, row.deadline_at = not_before, None

@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 
 from scalemesh.db import Wakeup
-from scalemesh.deployments import Claimed, Live, Queue
+from scalemesh.deployments import Claimed, ClaimLimits, Live, Queue
 from scalemesh.deployments.queue import SHUTDOWN
 from scalemesh.dispatch.backends.base import Backend, Launch
 from scalemesh.dispatch.reconcile import Reconciler
@@ -21,6 +21,7 @@ from scalemesh.errors import BadSettings, ScaleMeshError
 log = structlog.get_logger(__name__)
 
 SLOW_POLL_S = 1.0
+BATCH = 32  # claimed in one transaction
 _RESTART_S = 1.0
 Act = Callable[[], Awaitable[object]]
 _STOP_S = 4.0
@@ -33,6 +34,7 @@ class DispatchSettings:
     name: str
     concurrency: int
     team_concurrency: int = 0
+    project_concurrency: int = 0
 
 
 class Dispatcher:
@@ -74,11 +76,13 @@ class Dispatcher:
         await self._queue.cleaned(live.attempt)
 
     async def _claim_all(self) -> None:
-        limits = (self._settings.concurrency, self._settings.team_concurrency)
-        while claimed := await self._queue.claim(self._settings.name, self._backend.name, *limits):
-            task = asyncio.create_task(self._launch(claimed))
-            self._launching.add(task)
-            task.add_done_callback(self._launching.discard)
+        own = self._settings
+        limits = ClaimLimits(own.concurrency, own.team_concurrency, own.project_concurrency)
+        while claimed := await self._queue.claim(own.name, self._backend.name, limits, BATCH):
+            for each in claimed:
+                task = asyncio.create_task(self._launch(each))
+                self._launching.add(task)
+                task.add_done_callback(self._launching.discard)
 
     async def _launch(self, claimed: Claimed) -> None:
         launch = Launch(

@@ -49,6 +49,7 @@ async def dispatching(platform: Platform) -> AsyncIterator[asyncio.Task[None]]:
             name=_name(settings.data_dir),
             concurrency=build.concurrency or max(2, os.cpu_count() or 2),
             team_concurrency=build.team_concurrency,
+            project_concurrency=build.project_concurrency,
         )
         dispatcher = Dispatcher(platform.deployments.queue, backend, platform.wakeup, own)
         running = asyncio.create_task(dispatcher.run(), name="dispatcher")

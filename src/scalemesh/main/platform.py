@@ -10,7 +10,7 @@ from pathlib import Path
 from scalemesh.accounts import Accounts
 from scalemesh.artifacts.store import BlobStore
 from scalemesh.core.build import Limits
-from scalemesh.db import Database, Wakeup
+from scalemesh.db import Database, Wakeup, open_wakeup
 from scalemesh.deployments import BuildPolicy, Deployments
 from scalemesh.errors import BadSettings
 from scalemesh.logs import LogService, open_archive, open_bus
@@ -40,10 +40,14 @@ async def open_platform(settings: Settings, *, pump: bool) -> AsyncIterator[Plat
     """Opened, and the database's schema up to date. `pump`: this process moves log lines to the archive."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     (settings.data_dir / "artifacts").mkdir(mode=0o700, exist_ok=True)  # not for other users of this machine
-    wakeup, sites = Wakeup(), Sites(settings.sites_url)
+    sites = Sites(settings.sites_url)
     cipher = Cipher(load_or_create_key(settings.secret_key, settings.data_dir / "secret.key"))
     bus, archive = open_bus(settings.log_bus_url), open_archive(settings.log_archive_url)
-    async with Database(settings.database_url) as db, LogService(bus, archive, pump=pump) as logs:
+    async with (
+        Database(settings.database_url) as db,
+        LogService(bus, archive, pump=pump) as logs,
+        open_wakeup(db.url) as wakeup,
+    ):
         await db.migrate()
         sources = Sources(_sources(settings))
         projects = Projects(db, cipher, sites, check_url=sources.check_url, wakeup=wakeup)

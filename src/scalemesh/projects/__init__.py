@@ -7,7 +7,7 @@ bound to their place. May import accounts, db, core and errors; what a Git URL m
 from scalemesh.projects.crypto import Cipher, load_or_create_key
 from scalemesh.projects.hosts import Sites
 from scalemesh.projects.service import Projects
-from scalemesh.projects.views import EnvView, NewProject, ProjectChanges, ProjectView
+from scalemesh.projects.views import EnvView, NewProject, ProjectChanges, ProjectView, QueueSettings
 
 __all__ = [
     "Cipher",
@@ -16,6 +16,7 @@ __all__ = [
     "ProjectChanges",
     "ProjectView",
     "Projects",
+    "QueueSettings",
     "Sites",
     "load_or_create_key",
 ]

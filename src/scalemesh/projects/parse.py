@@ -10,6 +10,7 @@ from scalemesh.errors import InvalidInput
 from scalemesh.projects.hosts import MAX_LABEL
 
 MAX_COMMAND = 4096
+MAX_CONCURRENCY = 1000
 MAX_VALUE_BYTES = 64 * 1024
 MAX_KNOWN_HOSTS = 16 * 1024
 RESERVED = frozenset(
@@ -103,6 +104,12 @@ def _command(name: str, value: str) -> str:
     if len(value) > MAX_COMMAND or _CONTROL.search(value):
         raise InvalidInput(f"{name}: {MAX_COMMAND} characters at most, no control characters.", field=name)
     return value.strip()
+
+
+def concurrency(value: int | None) -> int | None:
+    if value is not None and not 0 <= value <= MAX_CONCURRENCY:
+        raise InvalidInput(f"concurrency: {value} is not 0 (no limit) to {MAX_CONCURRENCY}.", field="concurrency")
+    return value
 
 
 def env_key(key: str) -> str:

@@ -93,6 +93,11 @@ class Projects:
                 row.git_url = self._check_url(changes.git_url) if changes.git_url else None
             if not isinstance(changes.production_branch, UnsetType):
                 row.production_branch = _branch(changes.production_branch)
+            if changes.concurrency is not UNSET:
+                row.concurrency = parse.concurrency(changes.concurrency)
+            for name in ("cancel_running", "skip_unaffected"):
+                if (value := getattr(changes, name)) is not UNSET:
+                    setattr(row, name, value)
             if changes.known_hosts is not UNSET:
                 row.known_hosts = parse.known_hosts(changes.known_hosts)
             row.settings = encode(parse.settings(decode(BuildSettings, row.settings), changes.settings)).decode()
@@ -216,6 +221,9 @@ class Projects:
             git_url=git_url,
             production_branch=_branch(new.production_branch),
             settings=encode(settings).decode(),
+            concurrency=parse.concurrency(new.queue.concurrency),
+            cancel_running=new.queue.cancel_running,
+            skip_unaffected=new.queue.skip_unaffected,
             internal=internal,
             known_hosts=parse.known_hosts(new.known_hosts),
             created_at=now,

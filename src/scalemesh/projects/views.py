@@ -11,6 +11,18 @@ from scalemesh.core.documents import Document, decode
 from scalemesh.db.tables import Deployment, EnvVar, Project
 
 
+class QueueSettings(Document, frozen=True):
+    """How a project's deployments share the queue. `concurrency`: builds at once, None as the operator says, 0 any.
+
+    `cancel_running`: a newer push ends its branch's running previews, too. `skip_unaffected`: a push that changed
+    nothing under the root directory is not built.
+    """
+
+    concurrency: int | None = None
+    cancel_running: bool = False
+    skip_unaffected: bool = True
+
+
 class NewProject(Document, frozen=True):
     """Without `git_url`, the project takes uploads alone. `production_branch` None: the repository's default branch."""
 
@@ -18,6 +30,7 @@ class NewProject(Document, frozen=True):
     git_url: str | None = None
     production_branch: str | None = None
     settings: BuildSettings = BuildSettings()
+    queue: QueueSettings = QueueSettings()
     known_hosts: str | None = None
 
 
@@ -27,6 +40,9 @@ class ProjectChanges(Document, frozen=True):
     git_url: str | UnsetType | None = UNSET
     production_branch: str | UnsetType | None = UNSET
     known_hosts: str | UnsetType | None = UNSET
+    concurrency: int | UnsetType | None = UNSET
+    cancel_running: bool | UnsetType = UNSET
+    skip_unaffected: bool | UnsetType = UNSET
     settings: Mapping[str, str | bool | None] = {}
 
 
@@ -51,6 +67,9 @@ class ProjectView(msgspec.Struct, frozen=True, kw_only=True):
     ignore_command: str | None
     node_version: str | None
     reuse: bool
+    concurrency: int | None
+    cancel_running: bool
+    skip_unaffected: bool
     production_url: str
     production_deployment: str | None
     pinned: bool
@@ -81,6 +100,9 @@ def project_view(row: Project, team_slug: str, production_url: str, latest: Late
         git_url=None if row.internal else row.git_url,
         production_branch=row.production_branch,
         **msgspec.structs.asdict(settings),
+        concurrency=row.concurrency,
+        cancel_running=row.cancel_running,
+        skip_unaffected=row.skip_unaffected,
         production_url=production_url,
         production_deployment=row.production_deployment_id,
         pinned=row.pinned,

@@ -28,6 +28,9 @@ class BuildSettings:
         "BUILD_CONCURRENCY", 0, "builds at once on this machine; 0: as many as cores, at least 2"
     )
     team_concurrency: int = _setting("BUILD_TEAM_CONCURRENCY", 0, "builds at once of one team; 0: no limit of its own")
+    project_concurrency: int = _setting(
+        "BUILD_PROJECT_CONCURRENCY", 0, "builds at once of one project that sets none of its own; 0: no limit"
+    )
     team_weights: tuple[str, ...] = _setting(
         "BUILD_TEAM_WEIGHTS", (), "shares of the queue, `team:share` by comma (`acme:4`); 1 for a team not named"
     )

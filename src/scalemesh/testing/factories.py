@@ -15,7 +15,7 @@ from scalemesh.core.logs import LogLine
 from scalemesh.core.manifest import Entry, Manifest
 from scalemesh.db import Database, Wakeup
 from scalemesh.db.tables import Membership, Role, User
-from scalemesh.deployments import BuildPolicy, Claimed, Deployments, DeploymentView, NewDeployment
+from scalemesh.deployments import BuildPolicy, Claimed, ClaimLimits, Deployments, DeploymentView, NewDeployment
 from scalemesh.deployments.builds import Build
 from scalemesh.errors import InvalidInput
 from scalemesh.logs.archive.memory import MemoryArchive
@@ -91,8 +91,11 @@ class Kit:
         new = NewDeployment(target="production" if target == "production" else "preview")
         return await self.deployments.create(actor, project, new)
 
-    async def claim(self, dispatcher: str = DISPATCHER, *, limit: int = 0, team_limit: int = 0) -> Claimed | None:
-        return await self.deployments.queue.claim(dispatcher, "memory", limit, team_limit)
+    async def claim(
+        self, dispatcher: str = DISPATCHER, *, limit: int = 0, team_limit: int = 0, project_limit: int = 0
+    ) -> Claimed | None:
+        limits = ClaimLimits(limit, team_limit, project_limit)
+        return next(iter(await self.deployments.queue.claim(dispatcher, "memory", limits)), None)
 
     async def launched(self, claimed: Claimed | None = None) -> "Agent":
         """An agent that has claimed the spec of the next deployment in the queue."""

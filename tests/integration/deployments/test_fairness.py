@@ -69,11 +69,10 @@ def row(team: str, identifier: str, *, is_preview: bool = False) -> Deployment:
 
 async def claim(db: Database, shares: Shares) -> str | None:
     async with db.write() as session:
-        found = await take(session, NOW, shares)
-        if found is None:
-            return None
-        (await session.get_one(Deployment, found[0])).state = State.BUILDING
-        return found[0]
+        for row in await take(session, NOW, shares):
+            row.state = State.BUILDING
+            return row.id
+        return None
 
 
 async def finish(db: Database, identifier: str) -> None:

@@ -1,10 +1,13 @@
 """The queue: who gets what, and how an attempt ends."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
-from scalemesh.deployments.queue import SHUTDOWN
+from scalemesh.deployments.queue import SHUTDOWN, ClaimLimits
+from scalemesh.deployments.state import locked
+from scalemesh.projects import ProjectChanges
 from scalemesh.testing.factories import DISPATCHER, Kit
 
 
@@ -61,6 +64,44 @@ class TestClaim:
             await kit.queued(actor)
         claimed = await asyncio.gather(*(kit.claim(f"dispatcher-{n}", team_limit=2) for n in range(6)))
         assert len([c for c in claimed if c]) == 2
+
+    async def test_batches_at_once_are_in_order_and_within_the_limits(self, kit: Kit) -> None:
+        for name in ("one", "two", "three"):
+            actor = await kit.actor(name)
+            await kit.project(actor)
+            for _ in range(5):
+                await kit.queued(actor)
+        limits = ClaimLimits(dispatcher=4, team=3)
+        batches = await asyncio.gather(*(kit.deployments.queue.claim(f"d{n}", "memory", limits, 32) for n in range(3)))
+        assert sorted(map(len, batches)) == [1, 4, 4]
+        taken = [claimed for batch in batches for claimed in batch]
+        assert len({claimed.deployment for claimed in taken}) == 9
+        assert set(Counter(claimed.team for claimed in taken).values()) == {3}
+
+    async def test_row_that_somebody_holds_is_passed(self, kit: Kit) -> None:
+        if kit.db.is_sqlite:
+            return  # writes one at a time: nobody holds a row meanwhile
+        actor = await kit.actor()
+        await kit.project(actor)
+        held, free = [(await kit.queued(actor)).id for _ in range(2)]
+        async with kit.db.write() as session:
+            await locked(session, held)
+            async with asyncio.timeout(10):
+                assert [c.deployment if (c := await kit.claim()) else None for _ in range(2)] == [free, None]
+
+    async def test_project_limit_holds_unless_the_project_sets_its_own(self, kit: Kit) -> None:
+        actor = await kit.actor()
+        for name in ("plain", "wide", "free"):
+            await kit.project(actor, name)
+            for _ in range(4):
+                await kit.queued(actor, name)
+        await kit.projects.update(actor, "wide", ProjectChanges(concurrency=2))
+        await kit.projects.update(actor, "free", ProjectChanges(concurrency=0))
+        limits = ClaimLimits(project=1)
+        taken = await kit.deployments.queue.claim(DISPATCHER, "memory", limits, 32)
+        names = [(await kit.deployments.get(actor, claimed.deployment)).project for claimed in taken]
+        assert Counter(names) == {"plain": 1, "wide": 2, "free": 4}
+        assert await kit.deployments.queue.claim(DISPATCHER, "memory", limits, 32) == []
 
 
 class TestEnds:

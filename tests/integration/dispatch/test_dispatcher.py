@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -277,7 +277,7 @@ async def test_database_that_fails_a_round_does_not_end_it(kit: Kit, actor: Acto
     one = dispatcher(kit, backend)
     real, failed = kit.deployments.queue.claim, asyncio.Event()
 
-    async def claim(*args: object) -> Claimed | None:
+    async def claim(*args: object) -> Sequence[Claimed]:
         if not failed.is_set():
             failed.set()
             raise OSError("disk I/O error")

@@ -14,7 +14,7 @@ from scalemesh.core.documents import Document, decode
 from scalemesh.core.page import Page
 from scalemesh.deployments import AliasView
 from scalemesh.errors import InvalidInput
-from scalemesh.projects import EnvView, NewProject, ProjectChanges, ProjectView
+from scalemesh.projects import EnvView, NewProject, ProjectChanges, ProjectView, QueueSettings
 from scalemesh.sources import Peek
 
 router = v1()
@@ -39,6 +39,9 @@ class CreateProject(Document, frozen=True):
     ignore_command: str | None = None
     node_version: str | None = None
     reuse: bool | None = None
+    concurrency: int | None = None
+    cancel_running: bool = False
+    skip_unaffected: bool = True
 
 
 class ChangeProject(Document, frozen=True):
@@ -55,6 +58,9 @@ class ChangeProject(Document, frozen=True):
     ignore_command: str | UnsetType | None = UNSET
     node_version: str | UnsetType | None = UNSET
     reuse: bool | UnsetType | None = UNSET
+    concurrency: int | UnsetType | None = UNSET
+    cancel_running: bool | UnsetType = UNSET
+    skip_unaffected: bool | UnsetType = UNSET
 
 
 class NewVariable(Document, frozen=True):
@@ -94,6 +100,9 @@ async def create_project(
             production_branch=new.production_branch,
             known_hosts=new.known_hosts,
             settings=settings,
+            queue=QueueSettings(
+                concurrency=new.concurrency, cancel_running=new.cancel_running, skip_unaffected=new.skip_unaffected
+            ),
         ),
     )
 
@@ -117,6 +126,9 @@ async def change_project(
             git_url=changes.git_url,
             production_branch=changes.production_branch,
             known_hosts=changes.known_hosts,
+            concurrency=changes.concurrency,
+            cancel_running=changes.cancel_running,
+            skip_unaffected=changes.skip_unaffected,
             settings=settings,
         ),
     )
