@@ -1,23 +1,22 @@
 """The artifact store: blobs and manifests of each team, on whatever the URL says."""
 
 import hashlib
-import re
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from scalemesh.artifacts.names import blob_path, team_prefix
 from scalemesh.core.build import BlobRef
 from scalemesh.errors import BadSettings, InvalidInput, NotFound, Unavailable
 
 PART_BYTES = 5 * 1024**2  # S3's least; what is smaller becomes one PUT
 PARTS_AT_ONCE = 4
 _CHUNK_BYTES = 1024**2
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_TEAM = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class BlobStore:
@@ -28,7 +27,7 @@ class BlobStore:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
 
     async def put(
         self, team: str, sha256: str, data: bytes | AsyncIterable[bytes], *, max_bytes: int | None = None
@@ -37,7 +36,7 @@ class BlobStore:
 
         Raises InvalidInput (`hash_mismatch`, `blob_too_large`), and then nothing is stored.
         """
-        path = _path(team, sha256)
+        path = blob_path(team, sha256)
         check = _Check(sha256, max_bytes)
         large: obstore.AsyncWritableFile | None = None
         pending = bytearray()
@@ -45,26 +44,32 @@ class BlobStore:
             check.add(chunk)
             pending += chunk
             if len(pending) > PART_BYTES:
-                with _answers(self._url, path):
+                with _answers(self.url, path):
                     large = large or obstore.open_writer_async(
                         self._store, path, buffer_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
                     )
                     await large.write(bytes(pending))
                 pending.clear()
         check.finish()
-        with _answers(self._url, path):
+        with _answers(self.url, path):
             if large is None:
-                await obstore.put_async(self._store, path, bytes(pending))
+                await self._put_small(path, bytes(pending))
             else:
                 # A writer that is dropped without close() leaves nothing: that is how an upload is given up.
                 await large.write(bytes(pending))
                 await large.close()
         return check.size
 
+    async def _put_small(self, path: str, data: bytes) -> None:
+        """What is there stays, except on a disk, where a file may be half of one after a power cut."""
+        is_disk = isinstance(self._store, LocalStore)
+        with suppress(AlreadyExistsError):
+            await obstore.put_async(self._store, path, data, mode="overwrite" if is_disk else "create")
+
     async def get(self, team: str, sha256: str) -> bytes:
         """All of a blob. Raises NotFound."""
-        path = _path(team, sha256)
-        with _answers(self._url, path):
+        path = blob_path(team, sha256)
+        with _answers(self.url, path):
             result = await obstore.get_async(self._store, path)
             return bytes(await result.bytes_async())
 
@@ -73,8 +78,8 @@ class BlobStore:
 
         A range must lie inside the blob and not be empty.
         """
-        path = _path(team, sha256)
-        with _answers(self._url, path):
+        path = blob_path(team, sha256)
+        with _answers(self.url, path):
             options: obstore.GetOptions = {}
             if end is not None:
                 options["range"] = (start, end)
@@ -86,36 +91,36 @@ class BlobStore:
 
     async def head(self, team: str, sha256: str) -> int | None:
         """The blob's size in bytes, None when it is not here."""
-        path = _path(team, sha256)
+        path = blob_path(team, sha256)
         try:
-            with _answers(self._url, path):
+            with _answers(self.url, path):
                 return (await obstore.head_async(self._store, path))["size"]
         except NotFound:
             return None
 
     async def delete(self, team: str, sha256: str) -> None:
         """Nothing happens on the second call."""
-        path = _path(team, sha256)
+        path = blob_path(team, sha256)
         try:
-            with _answers(self._url, path):
+            with _answers(self.url, path):
                 await obstore.delete_async(self._store, path)
         except NotFound:
             return
 
     async def list(self, team: str) -> AsyncIterator[BlobRef]:
         """Every blob of a team, in no order."""
-        prefix = f"blobs/{_checked_team(team)}"
-        with _answers(self._url, prefix):
+        prefix = team_prefix(team)
+        with _answers(self.url, prefix):
             async for page in obstore.list(self._store, prefix=prefix):
                 for meta in page:
                     yield BlobRef(sha256=meta["path"].rpartition("/")[2], size=meta["size"])
 
     @cached_property
     def _store(self) -> ObjectStore:
-        if self._url.startswith("file://"):
-            return LocalStore(self._url.removeprefix("file://"), mkdir=True)
+        if self.url.startswith("file://"):
+            return LocalStore(self.url.removeprefix("file://"), mkdir=True)
         try:
-            return from_url(self._url)
+            return from_url(self.url, client_options={"allow_http": _endpoint_is_http()})
         except (BaseError, ValueError) as error:
             raise BadSettings(
                 f"SCALEMESH_STORAGE_URL: {error}",
@@ -148,16 +153,9 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
 
-def _path(team: str, sha256: str) -> str:
-    if not _SHA256.fullmatch(sha256):
-        raise InvalidInput("A blob is named by 64 lower-case hexadecimal digits", code="invalid_blob_name")
-    return f"blobs/{_checked_team(team)}/{sha256[:2]}/{sha256}"
-
-
-def _checked_team(team: str) -> str:
-    if not _TEAM.fullmatch(team):
-        raise InvalidInput("Not a team's id", code="invalid_blob_name")
-    return team
+def _endpoint_is_http() -> bool:
+    """An S3 server of one's own is often plain http, which obstore refuses unless told."""
+    return os.environ.get("AWS_ENDPOINT_URL", "").startswith("http:")
 
 
 @contextmanager
@@ -168,4 +166,5 @@ def _answers(url: str, path: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise NotFound(f"No blob {path}", code="blob_not_found") from error
     except (BaseError, OSError) as error:
-        raise Unavailable(f"The artifact store {url} failed at {path}: {error}", code="storage_unavailable") from error
+        reason = str(error).partition("Debug source:")[0].strip()  # what follows is obstore's own, in pages
+        raise Unavailable(f"The artifact store {url} failed at {path}: {reason}", code="storage_unavailable") from error

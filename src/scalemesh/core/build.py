@@ -258,5 +258,19 @@ class MissingAnswer(Document, frozen=True):
     missing: list[str]
 
 
+class SignedPut(Document, frozen=True):
+    """Where one blob may be put past the API: `PUT url` with exactly these headers and the blob's bytes."""
+
+    sha256: str
+    url: str
+    headers: dict[str, str]
+
+
+class SignedPuts(Document, frozen=True):
+    """In the order asked for; empty where the store signs nothing, and blobs travel through the API."""
+
+    puts: list[SignedPut]
+
+
 class ClaimRequest(Document, frozen=True):
     nonce: str = msgspec.field()

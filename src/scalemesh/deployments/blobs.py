@@ -8,9 +8,10 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scalemesh.artifacts import frames
+from scalemesh.artifacts import frames, presign
+from scalemesh.artifacts.presign import Presigner
 from scalemesh.artifacts.store import BlobStore
-from scalemesh.core.build import BlobRef
+from scalemesh.core.build import BlobRef, SignedPut
 from scalemesh.db import Database
 from scalemesh.db.tables import Blob
 from scalemesh.errors import InvalidInput, Unavailable
@@ -20,6 +21,7 @@ T = TypeVar("T")
 _IN_ONE_QUERY = 500
 _SMALL_BYTES = 256 * 1024  # up to here a blob is held in memory while others are being stored
 _AT_ONCE = 8
+PRESIGN_AT_ONCE = 200
 
 
 class Blobs:
@@ -28,6 +30,7 @@ class Blobs:
     def __init__(self, db: Database, store: BlobStore, clock: Callable[[], int]) -> None:
         self._db = db
         self._store = store
+        self._presigner = Presigner(store.url)
         self._clock = clock
 
     async def missing(self, team_id: str, refs: Sequence[BlobRef]) -> list[str]:
@@ -70,6 +73,30 @@ class Blobs:
             await asyncio.gather(*pending, return_exceptions=True)
         await self._record(team_id, stored)
         return len(stored)
+
+    async def presign(self, team_id: str, refs: Sequence[BlobRef]) -> list[SignedPut]:
+        """[] where the store signs nothing. Raises InvalidInput for too many, or a too large one."""
+        if len(refs) > PRESIGN_AT_ONCE or any(not 0 <= ref.size <= presign.MAX_BYTES for ref in refs):
+            raise InvalidInput(
+                f"Ask for at most {PRESIGN_AT_ONCE} blobs of up to {presign.MAX_BYTES} bytes.", code="invalid_presign"
+            )
+        return await asyncio.to_thread(self._presigner.puts, team_id, refs)
+
+    async def accept(self, team_id: str, refs: Sequence[BlobRef]) -> None:
+        """Rows for blobs that were put at signed addresses; the store has compared their hashes itself."""
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def check(ref: BlobRef) -> None:
+            async with gate:
+                if await self._store.head(team_id, ref.sha256) != ref.size:
+                    raise InvalidInput(
+                        f"Blob {ref.sha256} has not been put.", code="blob_missing", hint="Send it again."
+                    )
+
+        if len(refs) > PRESIGN_AT_ONCE:
+            raise InvalidInput(f"Report at most {PRESIGN_AT_ONCE} blobs at once.", code="invalid_presign")
+        await asyncio.gather(*map(check, refs))
+        await self._record(team_id, refs)
 
     async def _store_one(self, team_id: str, sha256: str, size: int, data: bytes | AsyncIterator[bytes]) -> BlobRef:
         if await self._store.put(team_id, sha256, data, max_bytes=size) != size:

@@ -20,6 +20,7 @@ from scalemesh.core.build import (
     BuildSpec,
     Claim,
     HeartbeatAnswer,
+    SignedPut,
     Source,
     UploadSource,
 )
@@ -161,6 +162,16 @@ class Builds:
         """Stores the blobs of the body (artifacts.frames); answers how many."""
         await self._check(build)
         return await self._blobs.put_stream(build.team, body, self._policy.limits.output_bytes)
+
+    async def presign(self, build: Build, refs: Sequence[BlobRef]) -> list[SignedPut]:
+        """Where the agent may put these itself; [] where blobs travel through `put_blobs`. Raises InvalidInput."""
+        await self._check(build)
+        return await self._blobs.presign(build.team, refs)
+
+    async def stored(self, build: Build, refs: Sequence[BlobRef]) -> None:
+        """The agent has put these. Raises InvalidInput (`blob_missing`) for one that is not in the store."""
+        await self._check(build)
+        await self._blobs.accept(build.team, refs)
 
     async def source_tar(self, build: Build) -> AsyncIterator[bytes]:
         """The uploaded files. Raises NotFound when the source is a repository."""

@@ -16,6 +16,7 @@ from scalemesh.core.build import (
     HeartbeatAnswer,
     Missing,
     MissingAnswer,
+    SignedPuts,
 )
 from scalemesh.core.manifest import Manifest
 from scalemesh.deployments.builds import Build
@@ -67,6 +68,20 @@ async def missing_blobs(
 async def put_blobs(build: Attempted, services: Wired, request: Request) -> None:
     """Blobs in one body: for each, 32 bytes SHA-256, 8 bytes size (big-endian), its bytes."""
     await services.deployments.builds.put_blobs(build, chunks(request, MAX_BLOBS_BYTES))
+
+
+@router.post("/builds/{attempt}/presign", dependencies=BY_AGENT)
+async def presign(
+    build: Attempted, services: Wired, asked: Annotated[Missing, body(Missing, MAX_MISSING_BYTES)]
+) -> SignedPuts:
+    """Where to put these blobs past the API, and with which headers; empty where only `blobs` takes them."""
+    return SignedPuts(puts=await services.deployments.builds.presign(build, asked.blobs))
+
+
+@router.post("/builds/{attempt}/stored", status_code=204, dependencies=BY_AGENT)
+async def stored(build: Attempted, services: Wired, done: Annotated[Missing, body(Missing, MAX_MISSING_BYTES)]) -> None:
+    """These blobs have been put where `presign` said."""
+    await services.deployments.builds.stored(build, done.blobs)
 
 
 @router.post("/builds/{attempt}/manifest", status_code=204, dependencies=BY_AGENT)

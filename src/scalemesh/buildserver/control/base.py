@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
-from scalemesh.core.build import Batch, BatchAnswer, BlobRef, Claim, HeartbeatAnswer
+from scalemesh.core.build import Batch, BatchAnswer, BlobRef, Claim, HeartbeatAnswer, SignedPut
 from scalemesh.core.manifest import Manifest
 from scalemesh.errors import Conflict, Forbidden, NotFound, Unauthenticated
 
@@ -50,6 +50,18 @@ class Control(ABC):
     @abstractmethod
     async def put_blobs(self, blobs: Blobs) -> None:
         """Stores some blobs, by their SHA-256."""
+
+    @abstractmethod
+    async def presign(self, blobs: Sequence[BlobRef]) -> list[SignedPut]:
+        """Where to put these past the API; [] where `put_blobs` is the only way."""
+
+    @abstractmethod
+    async def put_signed(self, put: SignedPut, blob: Blob) -> None:
+        """One blob where `presign` said; that it is there already is as good."""
+
+    @abstractmethod
+    async def stored(self, blobs: Sequence[BlobRef]) -> None:
+        """Says that these have been put."""
 
     @abstractmethod
     async def manifest(self, manifest: Manifest) -> None:

@@ -3,13 +3,14 @@
 import json
 import ssl
 from collections.abc import AsyncIterator, Sequence
+from functools import cached_property
 from typing import Any, Self, TypeVar
 
 import httpx
 
 from scalemesh.artifacts import frames
 from scalemesh.artifacts.frames import HEADER_BYTES
-from scalemesh.buildserver.control.base import Blobs, Control
+from scalemesh.buildserver.control.base import Blob, Blobs, Control
 from scalemesh.core.build import (
     Batch,
     BatchAnswer,
@@ -19,6 +20,8 @@ from scalemesh.core.build import (
     HeartbeatAnswer,
     Missing,
     MissingAnswer,
+    SignedPut,
+    SignedPuts,
 )
 from scalemesh.core.documents import Document, decode, encode
 from scalemesh.core.manifest import Manifest
@@ -39,6 +42,7 @@ _BY_STATUS: dict[int, type[ScaleMeshError]] = {
     **{error.status: error for error in (Unauthenticated, Forbidden, NotFound, Conflict, TooLarge, InvalidInput)},
 }
 _CHUNK_BYTES = 256 * 1024
+_MAX_REASON = 300
 _TIMEOUT = httpx.Timeout(30, connect=5)
 _UPLOAD_TIMEOUT = httpx.Timeout(120, connect=5)
 D = TypeVar("D", bound=Document)
@@ -66,6 +70,13 @@ class HttpControl(Control):
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self._http.aclose()
+        if "_signed_http" in self.__dict__:
+            await self._signed_http.aclose()
+
+    @cached_property
+    def _signed_http(self) -> httpx.AsyncClient:
+        """The store's: it never sees the token."""
+        return httpx.AsyncClient(trust_env=False, verify=ssl.create_default_context())
 
     async def claim(self, nonce: str) -> Claim:
         return await self._ask("claim", ClaimRequest(nonce=nonce), Claim)
@@ -96,6 +107,23 @@ class HttpControl(Control):
         body = frames.encode((sha256, blob.size, blob.chunks()) for sha256, blob in blobs.items())
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(length)}
         await self._post("blobs", body, headers=headers, timeout=_UPLOAD_TIMEOUT)
+
+    async def presign(self, blobs: Sequence[BlobRef]) -> list[SignedPut]:
+        return (await self._ask("presign", Missing(blobs=list(blobs)), SignedPuts)).puts
+
+    async def put_signed(self, put: SignedPut, blob: Blob) -> None:
+        try:
+            response = await self._signed_http.put(
+                put.url, content=blob.chunks(), headers=put.headers, timeout=_UPLOAD_TIMEOUT
+            )
+        except httpx.HTTPError as error:
+            raise Unavailable(f"The artifact store does not answer: {error}", code="unreachable") from error
+        if response.is_error and response.status_code != httpx.codes.PRECONDITION_FAILED:  # 412: it is there
+            text = f"The artifact store answered {response.status_code}: {response.text[:_MAX_REASON]}"
+            raise Unavailable(text, code="store_refused")
+
+    async def stored(self, blobs: Sequence[BlobRef]) -> None:
+        await self._post("stored", encode(Missing(blobs=list(blobs))))
 
     async def manifest(self, manifest: Manifest) -> None:
         await self._post("manifest", encode(manifest), timeout=_UPLOAD_TIMEOUT)

@@ -3,11 +3,11 @@
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 
-from scalemesh.buildserver.control.base import Blobs, Control
-from scalemesh.core.build import Batch, BatchAnswer, BlobRef, BuildEvent, Claim, HeartbeatAnswer
+from scalemesh.buildserver.control.base import Blob, Blobs, Control
+from scalemesh.core.build import Batch, BatchAnswer, BlobRef, BuildEvent, Claim, HeartbeatAnswer, SignedPut
 from scalemesh.core.logs import LogLine
 from scalemesh.core.manifest import Manifest
-from scalemesh.errors import Conflict, InvalidInput, ScaleMeshError
+from scalemesh.errors import Conflict, InvalidInput, NotFound, ScaleMeshError
 
 
 class MemoryControl(Control):
@@ -60,6 +60,16 @@ class MemoryControl(Control):
             if hashlib.sha256(content).hexdigest() != sha256:
                 raise InvalidInput("these bytes have another hash", code="wrong_hash")
             self.blobs[sha256] = content
+
+    async def presign(self, blobs: Sequence[BlobRef]) -> list[SignedPut]:
+        self._answer()
+        return []
+
+    async def put_signed(self, put: SignedPut, blob: Blob) -> None:
+        raise NotFound("Nothing has been signed.", code="not_signed")
+
+    async def stored(self, blobs: Sequence[BlobRef]) -> None:
+        raise NotFound("Nothing has been signed.", code="not_signed")
 
     async def manifest(self, manifest: Manifest) -> None:
         self._answer()
