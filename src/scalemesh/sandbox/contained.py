@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from scalemesh.egress import channel
 from scalemesh.egress.proxy import Proxy
 from scalemesh.errors import BuildFailed, InfrastructureFault
 from scalemesh.sandbox import bubblewrap, etc, seccomp
+from scalemesh.sandbox.conversation import Conversation, exit_code
 from scalemesh.sandbox.step import Mount, StepCommand
 
 START_TIMEOUT_S = 20.0
@@ -29,15 +29,18 @@ class ContainedRunner:
         self._limits = limits
         self._on_notice = on_notice
         self._process: asyncio.subprocess.Process | None = None
-        self._control: socket.socket | None = None
+        self._talk: Conversation | None = None
         self._proxy: Proxy | None = None
         self._bwrap = ""
         self._last_resort: asyncio.TimerHandle | None = None
-        self._events: asyncio.Queue[channel.Message] = asyncio.Queue()
 
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
+
+    @property
+    def out_of_memory(self) -> bool:
+        return False  # the session's own control group says so
 
     async def open(self) -> None:
         if os.geteuid() == 0:
@@ -50,12 +53,10 @@ class ContainedRunner:
         control, theirs = channel.pair()
         egress, their_egress = channel.pair()
         with theirs, their_egress:
-            self._control = control
+            self._talk = Conversation(control)
             self._proxy = await Proxy(egress, self._on_notice).__aenter__()
             await self._spawn(theirs.fileno(), their_egress.fileno())
-        control.setblocking(False)
-        asyncio.get_running_loop().add_reader(control, self._heard)
-        event = await self._next(START_TIMEOUT_S)
+        event = await self._talk.hear(START_TIMEOUT_S)
         if event["event"] != "ready":
             raise InfrastructureFault(
                 f"The sandbox cannot be set up: {event.get('detail', 'its process died')}.",
@@ -74,14 +75,20 @@ class ContainedRunner:
             pass_fds=(control, egress),
         )
 
+    async def overlay(self, lower: Path, upper: Path, work: Path) -> bool:
+        if self._talk is None:
+            return False
+        self._talk.say({"command": "overlay", "folders": [str(lower), str(upper), str(work)]})
+        return bool((await self._talk.hear(START_TIMEOUT_S)).get("done"))
+
     async def start(self, step: StepCommand, stdout: int, stderr: int) -> None:
-        proxy, control = self._proxy, self._control
-        if proxy is None or control is None:
+        proxy, talk = self._proxy, self._talk
+        if proxy is None or talk is None:
             raise InfrastructureFault("The sandbox is closed.", code="sandbox_died")
         request = channel.memfd("step", self._request(step))
         proxy.guard = step.egress
         try:
-            channel.send(control, {"command": "run"}, (request, stdout, stderr))
+            talk.say({"command": "run"}, (request, stdout, stderr))
         except OSError as error:
             raise InfrastructureFault(f"The sandbox is gone: {error}", code="sandbox_died") from error
         finally:
@@ -105,10 +112,10 @@ class ContainedRunner:
         return json.dumps(request).encode()
 
     def kill(self) -> None:
-        if self._control is not None and (self._last_resort is None or self._last_resort.cancelled()):
+        if self._talk is not None and (self._last_resort is None or self._last_resort.cancelled()):
             self._last_resort = asyncio.get_running_loop().call_later(KILL_TIMEOUT_S, self._kill_all)
             try:
-                channel.send(self._control, {"command": "kill"})
+                self._talk.say({"command": "kill"})
             except OSError:
                 self._kill_all()  # the other end is gone or stuck
 
@@ -117,53 +124,26 @@ class ContainedRunner:
             self._process.kill()
 
     async def wait(self) -> int:
-        event = await self._next(None)
+        if self._talk is None:
+            raise InfrastructureFault("The sandbox is closed.", code="sandbox_died")
+        event = await self._talk.hear(None)
         if self._last_resort:
             self._last_resort.cancel()
         if self._proxy:
             self._proxy.guard = None
             await self._proxy.disconnect()
-        if event["event"] != "exited":
-            raise InfrastructureFault("The sandbox's own process died.", code="sandbox_died")
-        if not event["ran"]:
-            detail = event.get("detail", "its output says why")
-            raise InfrastructureFault(f"The step could not be started: {detail}.", code="step_not_started")
-        code = int(event["code"])
-        return code if code >= 0 else 128 - code
+        return exit_code(event)
 
     async def close(self) -> None:
         if self._last_resort:
             self._last_resort.cancel()
-        if self._control is not None:
-            asyncio.get_running_loop().remove_reader(self._control)
-            self._control.close()
-            self._control = None
+        if self._talk is not None:
+            self._talk.close()
         if self._process is not None:
             self._kill_all()
             await self._process.wait()
         if self._proxy is not None:
             await self._proxy.__aexit__()
-
-    def _heard(self) -> None:
-        control = self._control
-        if control is None:
-            return
-        try:
-            received = channel.receive(control)
-        except BlockingIOError:
-            return
-        except ConnectionResetError:
-            received = None
-        if received is None:
-            asyncio.get_running_loop().remove_reader(control)
-        self._events.put_nowait(received[0] if received else {"event": "died"})
-
-    async def _next(self, timeout_s: float | None) -> channel.Message:
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._events.get()
-        except TimeoutError as error:
-            raise InfrastructureFault("The sandbox does not answer.", code="no_sandbox") from error
 
     def path(self, target: str, source: str) -> str:
         return target

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 from scalemesh.errors import InfrastructureFault
 from scalemesh.sandbox.step import StepCommand
@@ -18,8 +19,15 @@ class DirectRunner:
     def pid(self) -> int | None:
         return os.getpid()
 
+    @property
+    def out_of_memory(self) -> bool:
+        return False  # the session's own control group says so
+
     async def open(self) -> None:
         return
+
+    async def overlay(self, lower: Path, upper: Path, work: Path) -> bool:
+        return False
 
     async def start(self, step: StepCommand, stdout: int, stderr: int) -> None:
         try:

@@ -30,12 +30,15 @@ class Launcher:
         cwd: Path,
         env: Mapping[str, str],
         expose: Sequence[Path] = (),
+        owned: Sequence[Path] = (),
         cgroups: Iterable[Path] = (),
         pass_fds: Sequence[int] = (),
         stdout: int | IO[Any] | None = None,
         stderr: int | IO[Any] | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start `argv` in a session of its own with an empty stdin; the pid is the program's from the start.
+
+        `owned`: folders to expose whose content, root's, shows as the program's own, read-only (kernel 5.12).
 
         `uid` (and a gid of the same number) only when we are root, where it must not be 0; None keeps ours. It joins
         `cgroups` (`Cgroup.procs_paths`) before it runs. Raises InfrastructureFault when the launcher does not start;
@@ -48,7 +51,8 @@ class Launcher:
             "gid": uid,
             "argv": list(argv),
             "cwd": str(cwd),
-            "expose": [str(p.absolute()) for p in (*self._expose, *expose)],
+            "expose": [str(p.absolute()) for p in (*self._expose, *expose, *owned)],
+            "owned": [str(p.absolute()) for p in owned],
             "cgroups": [str(p) for p in cgroups],
         }
         process = subprocess.Popen(

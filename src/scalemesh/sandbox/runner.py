@@ -1,5 +1,6 @@
 """The port between a session and what executes its steps."""
 
+from pathlib import Path
 from typing import Protocol
 
 from scalemesh.sandbox.step import StepCommand
@@ -12,8 +13,18 @@ class Runner(Protocol):
     def pid(self) -> int | None:
         """Every process of a step is a descendant of this one."""
 
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether the kernel killed a process of the last step for its memory, where the runner alone can know."""
+
     async def open(self) -> None:
         """Raises InfrastructureFault when there can be no isolation here."""
+
+    async def overlay(self, lower: Path, upper: Path, work: Path) -> bool:
+        """From now on steps see `lower` in `upper`, and what they change there lies in `upper` alone.
+
+        False where that cannot be done. All three are on the host, `work` empty and beside `upper`.
+        """
 
     async def start(self, step: StepCommand, stdout: int, stderr: int) -> None:
         """Start `step` with these descriptors, which stay the caller's. Raises InfrastructureFault."""

@@ -1,6 +1,7 @@
 """A session: steps of one build, one after the other, isolated from the host and from everybody else's."""
 
 import os
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,14 +13,16 @@ from scalemesh.sandbox import etc
 from scalemesh.sandbox.contained import ContainedRunner
 from scalemesh.sandbox.direct import DirectRunner
 from scalemesh.sandbox.output import OnOutput
+from scalemesh.sandbox.remote import RemoteRunner
 from scalemesh.sandbox.runner import Runner
 from scalemesh.sandbox.step import Mount, StepCommand, StepResult
 from scalemesh.sandbox.supervise import Supervision
 from scalemesh.sandbox.watch import DiskWatch
 
-Mode = Literal["bubblewrap", "none"]
+Mode = Literal["bubblewrap", "container", "none"]
 
-_LINGER_S: dict[Mode, float | None] = {"bubblewrap": None, "none": 5.0}
+RUNNER_SOCKET = "runner.sock"
+_LINGER_S: dict[Mode, float | None] = {"bubblewrap": None, "container": None, "none": 5.0}
 _FROM_HOST = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -31,8 +34,9 @@ def _ignore(_line: str) -> None:
 class Session:
     """Opened with `async with`; closing kills what runs and leaves `directory` as the last step left it.
 
-    `directory` exists and belongs to the calling uid. `mounts` (toolchains) are in every step. `on_notice` gets lines
-    for the build's log, such as `egress denied: …`. One step at a time.
+    `directory` exists and belongs to the calling uid; in mode `container` the runner sees it at the same path, and
+    listens at RUNNER_SOCKET in it. `mounts` (toolchains) are in every step. `on_notice` gets lines for the build's log,
+    such as `egress denied: …`. One step at a time.
     """
 
     def __init__(
@@ -55,8 +59,7 @@ class Session:
             *mounts,
         )
         self._mode = mode
-        contained = mode == "bubblewrap"
-        self._runner: Runner = ContainedRunner(directory / "etc", limits, on_notice) if contained else DirectRunner()
+        self._runner: Runner = _runner(mode, directory, limits, on_notice)
         self._disk: DiskWatch | None = None
         self._current: Supervision | None = None
 
@@ -102,6 +105,16 @@ class Session:
         signal = code - 128 if 128 < code <= 192 else None
         return StepResult(supervision.reason or "exited", code, signal, duration_ms)
 
+    async def overlay(self, lower: Path, upper: Path) -> bool:
+        """From the next step on `upper`, a folder of the workspace, shows `lower` too, which no step can change.
+
+        False where this machine cannot do that, or `lower` belongs to somebody else. `upper` alone has the changes.
+        """
+        if os.stat(lower).st_uid != os.geteuid():  # noqa: ASYNC240, PTH116  one system call
+            return False
+        work = Path(tempfile.mkdtemp(prefix="overlay-", dir=self.directory))
+        return await self._runner.overlay(lower, upper, work)
+
     async def cancel(self) -> None:
         """End the running step (its reason is then `canceled`); nothing when none runs."""
         if self._current:
@@ -116,3 +129,9 @@ class Session:
         if self._mode == "bubblewrap":
             return env | etc.ca_environment(os.environ)
         return env | {name: os.environ[name] for name in _FROM_HOST if name in os.environ}
+
+
+def _runner(mode: Mode, directory: Path, limits: Limits, on_notice: Callable[[str], None]) -> Runner:
+    if mode == "bubblewrap":
+        return ContainedRunner(directory / "etc", limits, on_notice)
+    return RemoteRunner(directory / RUNNER_SOCKET, limits) if mode == "container" else DirectRunner()

@@ -42,7 +42,7 @@ class Supervision:
             if self._oom_kills() == kills:
                 raise
             code = KILLED_CODE  # the kernel took the sandbox's own process along
-        if code and self._oom_kills() > kills:
+        if code and (self._oom_kills() > kills or self._runner.out_of_memory):
             self.reason = self.reason or "memory"
         return code
 

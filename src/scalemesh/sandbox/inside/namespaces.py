@@ -58,8 +58,20 @@ def loopback_up() -> None:
         fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP))
 
 
-def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
-    done = _libc.mount(source.encode(), target.encode(), kind.encode() if kind else None, flags, None)
+def overlay(lower: str, upper: str, work: str) -> None:
+    """Lays `upper` over `lower`, at the place of `upper`. Given by descriptor: no path becomes a mount option."""
+    named = {"lower": lower, "upper": upper, "work": work}
+    opened = {name: os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW) for name, path in named.items()}
+    try:
+        options = [f"{name}dir=/proc/self/fd/{fd}" for name, fd in opened.items()]
+        _mount("overlay", upper, "overlay", _MS_NOSUID | _MS_NODEV, ",".join([*options, "userxattr"]))
+    finally:
+        for fd in opened.values():
+            os.close(fd)
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
+    done = _libc.mount(source.encode(), os.fsencode(target), kind.encode() if kind else None, flags, data.encode())
     _check(done, f"mount {target}")
 
 

@@ -9,7 +9,7 @@ from scalemesh.egress import channel
 from scalemesh.egress.forwarder import Forwarder
 from scalemesh.sandbox.inside import namespaces
 from scalemesh.sandbox.inside.loop import Loop
-from scalemesh.sandbox.inside.steps import Steps
+from scalemesh.sandbox.inside.steps import BubblewrapSteps
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ class Program:
     def __init__(self, control: socket.socket, egress: socket.socket) -> None:
         self._control = control
         self._loop = Loop()
-        self._steps = Steps()
+        self._steps = BubblewrapSteps()
         self._forwarder = Forwarder(egress, self._loop)
 
     def run(self) -> None:
@@ -51,6 +51,8 @@ class Program:
         message, fds = received
         if message["command"] == "kill":
             self._steps.kill()
+        elif message["command"] == "overlay":
+            channel.send(self._control, {"event": "overlay", "done": _overlay(message["folders"])})
         else:
             self._start(fds)
 
@@ -66,6 +68,14 @@ class Program:
     def _child(self) -> None:
         if ended := self._steps.reap():
             channel.send(self._control, ended)
+
+
+def _overlay(folders: list[str]) -> bool:
+    try:
+        namespaces.overlay(*folders)
+    except OSError:
+        return False  # a kernel (before 5.11) or a file system that cannot: then it is copied
+    return True
 
 
 if __name__ == "__main__":

@@ -15,6 +15,63 @@ class Steps:
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self, spec: dict[str, Any], stdout: int, stderr: int) -> None:
+        """Run `spec["argv"]`; takes the descriptors over, whatever happens."""
+        try:
+            self._child = subprocess.Popen(
+                spec["argv"],
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env=spec["env"],
+                cwd=spec["cwd"],
+                start_new_session=True,
+                preexec_fn=lambda: _restrict(spec["rlimits"]),  # noqa: PLW1509 - this process has one thread
+            )
+        finally:
+            for fd in (stdout, stderr):
+                os.close(fd)
+
+    def kill(self) -> None:
+        """Kill every process of the namespace but this one, its process 1: the step, and what it left behind."""
+        try:
+            os.kill(-1, signal.SIGKILL)
+        except ProcessLookupError:
+            return  # nothing is left
+
+    def reap(self) -> dict[str, Any] | None:
+        """Collect the dead. The end of the step, once not one of its processes is left, else None."""
+        child = self._child
+        if child is None:
+            return None
+        try:
+            while (dead := os.waitpid(-1, os.WNOHANG))[0]:
+                if dead[0] == child.pid:
+                    child.returncode = os.waitstatus_to_exitcode(dead[1])
+                    self.kill()
+        except ChildProcessError:
+            return self._finish(child)
+        return None
+
+    def reap_all(self) -> None:
+        """Wait until this process has no child left; after `kill` that takes no time."""
+        try:
+            while True:
+                os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+    def _finish(self, child: subprocess.Popen[bytes]) -> dict[str, Any]:
+        self._child = None
+        return {"event": "exited", "code": child.returncode, "ran": True}
+
+
+class BubblewrapSteps(Steps):
+    """Each step in a bubblewrap of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self._status_fd = -1
 
     def start(self, spec: dict[str, Any], stdout: int, stderr: int) -> None:
@@ -40,32 +97,10 @@ class Steps:
             for fd in (*inherited, stdout, stderr):
                 os.close(fd)
 
-    def kill(self) -> None:
-        """Kill every process of the namespace but this one, its process 1: the step, and what it left behind."""
-        try:
-            os.kill(-1, signal.SIGKILL)
-        except ProcessLookupError:
-            return  # nothing is left
-
-    def reap(self) -> dict[str, Any] | None:
-        """Collect the dead. The end of the step, once not one of its processes is left, else None."""
-        child = self._child
-        if child is None:
-            return None
-        try:
-            while (dead := os.waitpid(-1, os.WNOHANG))[0]:
-                if dead[0] == child.pid:
-                    child.returncode = os.waitstatus_to_exitcode(dead[1])
-                    self.kill()
-        except ChildProcessError:
-            return self._finish(child)
-        return None
-
     def _finish(self, child: subprocess.Popen[bytes]) -> dict[str, Any]:
-        self._child = None
         with os.fdopen(self._status_fd, "rb") as status:
             ran = b'"exit-code"' in status.read()
-        return {"event": "exited", "code": child.returncode, "ran": ran or child.returncode < 0}
+        return {**super()._finish(child), "ran": ran or child.returncode < 0}
 
 
 def _with_file(option: str, data: bytes, inherited: list[int]) -> list[str]:
