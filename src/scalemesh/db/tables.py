@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
     true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -40,6 +41,9 @@ _NAMES = {  # the same on both engines, so that a later migration can name what 
     "fk": "%(table_name)s_%(column_0_name)s_fkey",
     "pk": "%(table_name)s_pkey",
 }
+
+
+_NOT_CLEANED = text("cleaned_at IS NULL")
 
 
 class Role(StrEnum):
@@ -243,7 +247,10 @@ class Attempt(Base):
     """One try at building a deployment. Its token opens this attempt alone, while it is the current one."""
 
     __tablename__ = "attempts"
-    __table_args__ = (UniqueConstraint("deployment_id", "number"),)
+    __table_args__ = (
+        UniqueConstraint("deployment_id", "number"),
+        Index("attempts_not_cleaned", "dispatcher", sqlite_where=_NOT_CLEANED, postgresql_where=_NOT_CLEANED),
+    )
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     deployment_id: Mapped[str] = mapped_column(ForeignKey("deployments.id", ondelete="CASCADE"))
     number: Mapped[int]

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, case, exists, func, literal, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, Subquery, case, func, literal, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -78,7 +78,7 @@ def _teams(now: int, turn: int, shares: Shares, passed: Collection[str], most: i
     query = (
         select(Team.id, effective.label("turn"), (literal(STRIDE) // weight).label("stride"))
         .outerjoin(running, running.c.key == Team.id)
-        .where(exists().where(Deployment.team_id == Team.id, *_claimable(now, shares, passed)))
+        .where(Team.id.in_(select(Deployment.team_id).where(*_claimable(now, shares, passed))))
         .order_by(builds // weight, effective, Team.id)
         .limit(most)
     )

@@ -259,7 +259,8 @@ async def _one_claim_at_a_time(session: AsyncSession) -> None:
 
 
 async def _running(session: AsyncSession, dispatcher: str) -> int:
-    query = select(func.count()).where(Attempt.dispatcher == dispatcher, Attempt.ended_at.is_(None))
+    live = (Attempt.dispatcher == dispatcher, Attempt.ended_at.is_(None), Attempt.cleaned_at.is_(None))
+    query = select(func.count()).where(*live)
     return await session.scalar(query) or 0
 
 

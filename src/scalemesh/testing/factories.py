@@ -161,9 +161,12 @@ async def frames(blobs: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 
 @asynccontextmanager
-async def open_kit(database_url: str, policy: BuildPolicy | None = None) -> AsyncIterator[Kit]:
+async def open_kit(
+    database_url: str, policy: BuildPolicy | None = None, wakeup: Wakeup | None = None
+) -> AsyncIterator[Kit]:
     """The database must have been migrated."""
-    clock, wakeup, sources, sites = Clock(), Wakeup(), MemorySources(), Sites("http://*.localhost:8080")
+    wakeup = wakeup or Wakeup()
+    clock, sources, sites = Clock(), MemorySources(), Sites("http://*.localhost:8080")
     store = BlobStore("memory:///")
     async with Database(database_url) as db, LogService(MemoryBus(), MemoryArchive()) as logs:
         projects = Projects(db, Cipher(b"k" * 32), sites, check_url=lambda url: url, wakeup=wakeup, clock=clock)
