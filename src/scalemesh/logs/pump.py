@@ -1,13 +1,17 @@
 """Moves lines from the bus to the archive. Any number of pumps may run: the archive counts a line once."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
-from scalemesh.errors import InvalidInput
+from scalemesh.errors import InvalidInput, Unavailable
 from scalemesh.logs.archive.base import Archive
 from scalemesh.logs.bus.base import Bus, Delivery
+
+T = TypeVar("T")
 
 BATCH_LINES = 10_000
 FIRST_PAUSE_S = 0.05
@@ -30,27 +34,17 @@ class Pump:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            deliveries = await self._bus.take(self._batch_lines)
+            deliveries = await _insist(lambda: self._bus.take(self._batch_lines))
             try:
                 await self._append(deliveries)
             except InvalidInput:
                 await self._one_by_one(deliveries)
             else:
-                await self._bus.commit(deliveries)
+                await _insist(partial(self._bus.commit, deliveries))
 
     async def _append(self, deliveries: Sequence[Delivery]) -> None:
-        pause_s = FIRST_PAUSE_S
-        while True:
-            try:
-                await self._archive.append([line for delivery in deliveries for line in delivery.lines])
-            except InvalidInput:
-                raise
-            except Exception:
-                log.exception("log archive failed", retry_in_s=pause_s)
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-            else:
-                return
+        lines = [line for delivery in deliveries for line in delivery.lines]
+        await _insist(lambda: self._archive.append(lines))
 
     async def _one_by_one(self, deliveries: Sequence[Delivery]) -> None:
         """One of these cannot be archived: find it, and let the others through."""
@@ -59,6 +53,22 @@ class Pump:
                 await self._append([delivery])
             except InvalidInput as error:
                 log.error("log lines set aside", deployment=delivery.lines[0].deployment, reason=str(error))  # noqa: TRY400  the reason is the whole story
-                await self._bus.set_aside(delivery, str(error))
+                await _insist(partial(self._bus.set_aside, delivery, str(error)))
             else:
-                await self._bus.commit([delivery])
+                await _insist(partial(self._bus.commit, [delivery]))
+
+
+async def _insist(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Until it works. Raises InvalidInput alone, which no repeat would mend."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            return await attempt()
+        except InvalidInput:
+            raise
+        except Unavailable as error:
+            log.warning("log pump waits", cause=error.message, retry_in_s=pause_s)
+        except Exception:
+            log.exception("log pump failed", retry_in_s=pause_s)
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, LONGEST_PAUSE_S)

@@ -8,10 +8,16 @@ from scalemesh.errors import BadSettings
 from scalemesh.logs.archive.base import Archive
 from scalemesh.logs.bus.base import Bus
 
-BUSES = {"memory": "scalemesh.logs.bus.memory:MemoryBus"}
+BUSES = {
+    "memory": "scalemesh.logs.bus.memory:MemoryBus",
+    "redis": "scalemesh.logs.bus.redis:RedisBus",
+    "rediss": "scalemesh.logs.bus.redis:RedisBus",
+    "kafka": "scalemesh.logs.bus.kafka:KafkaBus",
+}
 ARCHIVES = {
     "memory": "scalemesh.logs.archive.memory:MemoryArchive",
     "sqlite": "scalemesh.logs.archive.sqlite:SqliteArchive",
+    "clickhouse": "scalemesh.logs.archive.clickhouse:ClickHouseArchive",
 }
 
 
@@ -34,5 +40,13 @@ def _adapter(known: Mapping[str, str], url: str, setting: str) -> Any:
             f"{setting}: unknown scheme {scheme!r}", hint=f"Known are {', '.join(sorted(known))}.", field=setting
         )
     module, _, name = known[scheme].partition(":")
-    kind = getattr(import_module(module), name)
+    try:
+        kind = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        extra = module.rpartition(".")[2]
+        raise BadSettings(
+            f"{setting}: {scheme}:// needs {error.name}, which is not installed.",
+            hint=f"pip install 'scalemesh[{extra}]'",
+            field=setting,
+        ) from error
     return kind(url) if address else kind()

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from scalemesh.errors import BadSettings
@@ -18,3 +20,16 @@ def test_an_unknown_scheme_lists_the_known_ones() -> None:
     with pytest.raises(BadSettings) as refused:
         open_archive("csv:///logs")
     assert refused.value.hint == "Known are memory, sqlite."
+
+
+def test_an_adapter_without_its_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "scalemesh.logs.bus.kafka", raising=False)
+    monkeypatch.setitem(sys.modules, "aiokafka", None)
+    with pytest.raises(BadSettings) as refused:
+        open_bus("kafka://localhost:9092")
+    assert refused.value.hint == "pip install 'scalemesh[kafka]'"
+
+
+def test_an_unknown_option_of_kafka_lists_the_known_ones() -> None:
+    with pytest.raises(BadSettings, match="partition'"):
+        open_bus("kafka://localhost:9092/logs?partition=4")

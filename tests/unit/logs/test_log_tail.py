@@ -137,8 +137,8 @@ async def test_leaving_a_tail_ends_its_subscription() -> None:
     await archive.append(lines(0, 1))
     async with aclosing(tail(archive, bus, DEPLOYMENT, end=never)) as reading:
         await anext(reading)
-        assert DEPLOYMENT in bus._subscribers
-    assert bus._subscribers == {}
+        assert DEPLOYMENT in bus._fanout.deployments
+    assert DEPLOYMENT not in bus._fanout.deployments
 
 
 async def test_the_service_publishes_durably_and_tails() -> None:
@@ -153,7 +153,7 @@ class Leading(MemoryBus):
     """As a broker does: lines are live before they are archived, and again when they are delivered again."""
 
     async def publish(self, lines: Sequence[LogLine]) -> None:
-        for subscription in self._subscribers.get(DEPLOYMENT, ()):
+        for subscription in self._fanout._subscribers.get(DEPLOYMENT, ()):
             subscription.put(lines)
         await super().publish(lines)
 

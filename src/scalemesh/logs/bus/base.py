@@ -17,6 +17,16 @@ class Delivery:
     receipt: Any = None
 
 
+@dataclass(frozen=True)
+class SetAside:
+    """A batch that the archive refused: `at` is UTC milliseconds."""
+
+    deployment: str
+    reason: str
+    at: int
+    data: bytes
+
+
 class Subscription(ABC):
     """The live lines of one deployment, in a bounded queue."""
 
@@ -53,3 +63,7 @@ class Bus(ABC):
     @abstractmethod
     async def set_aside(self, delivery: Delivery, reason: str) -> None:
         """Pump: the archive will never take this one; keep it out of the way of the others, with its reason."""
+
+    async def list_set_aside(self) -> list[SetAside]:
+        """The latest batches set aside, for operators. None where their publisher has been told instead."""
+        return []

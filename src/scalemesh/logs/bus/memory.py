@@ -9,6 +9,7 @@ from itertools import groupby
 from scalemesh.core.logs import LogLine
 from scalemesh.errors import InvalidInput, Unavailable
 from scalemesh.logs.bus.base import Bus, Delivery, Subscription
+from scalemesh.logs.bus.fanout import Fanout, closed
 
 
 class MemoryBus(Bus):
@@ -19,21 +20,19 @@ class MemoryBus(Bus):
 
     def __init__(self, *, max_waiting: int = 50_000, max_queued: int = 5_000, timeout_s: float = 30) -> None:
         self._max_waiting = max_waiting
-        self._max_queued = max_queued
         self._timeout_s = timeout_s
         self._waiting: deque[Delivery] = deque()
         self._waiting_lines = 0
         self._unanswered: set[asyncio.Future[None]] = set()
         self._changed = asyncio.Condition()
-        self._subscribers: dict[str, set[MemorySubscription]] = {}
+        self._fanout = Fanout(max_queued)
         self._closed = False
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._closed = True
         for answer in [answer for answer in self._unanswered if not answer.done()]:
-            answer.set_exception(_closed())
-        for subscription in [s for group in self._subscribers.values() for s in group]:
-            subscription.close()
+            answer.set_exception(closed())
+        self._fanout.close()
         async with self._changed:
             self._changed.notify_all()
 
@@ -52,7 +51,7 @@ class MemoryBus(Bus):
         async with self._changed:
             await self._changed.wait_for(lambda: self._closed or self._waiting_lines < self._max_waiting)
             if self._closed:
-                raise _closed()
+                raise closed()
             answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._unanswered.add(answer)
             answer.add_done_callback(self._unanswered.discard)
@@ -63,23 +62,14 @@ class MemoryBus(Bus):
 
     @asynccontextmanager
     async def subscribe(self, deployment: str) -> AsyncIterator[Subscription]:
-        if self._closed:
-            raise _closed()
-        subscription = MemorySubscription(self._max_queued)
-        group = self._subscribers.setdefault(deployment, set())
-        group.add(subscription)
-        try:
+        with self._fanout.subscribe(deployment) as subscription:
             yield subscription
-        finally:
-            group.discard(subscription)
-            if not group and self._subscribers.get(deployment) is group:
-                del self._subscribers[deployment]
 
     async def take(self, max_lines: int) -> list[Delivery]:
         async with self._changed:
             await self._changed.wait_for(lambda: self._closed or self._waiting)
             if self._closed:
-                raise _closed()
+                raise closed()
             taken = [self._waiting.popleft()]
             count = len(taken[0].lines)
             while self._waiting and count + len(self._waiting[0].lines) <= max_lines:
@@ -92,47 +82,12 @@ class MemoryBus(Bus):
     async def commit(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
             for deployment, lines in groupby(delivery.lines, key=lambda line: line.deployment):
-                if subscriptions := self._subscribers.get(deployment):
-                    run = list(lines)
-                    for subscription in subscriptions:
-                        subscription.put(run)
+                if deployment in self._fanout.deployments:
+                    self._fanout.deliver(deployment, list(lines))
             _settle(delivery, None)
 
     async def set_aside(self, delivery: Delivery, reason: str) -> None:
         _settle(delivery, InvalidInput(f"The log archive refuses these lines: {reason}", code="invalid_log_lines"))
-
-
-class MemorySubscription(Subscription):
-    """A full queue is emptied: its reader then finds the lines in the archive."""
-
-    def __init__(self, max_queued: int) -> None:
-        self._max_queued = max_queued
-        self._queued: list[LogLine] = []
-        self._stirred = asyncio.Event()
-        self._closed = False
-
-    def put(self, lines: Sequence[LogLine]) -> None:
-        if len(self._queued) + len(lines) > self._max_queued:
-            self._queued = []
-        else:
-            self._queued.extend(lines)
-        self._stirred.set()
-
-    def close(self) -> None:
-        self._closed = True
-        self._stirred.set()
-
-    async def get(self, timeout_s: float) -> list[LogLine]:
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._stirred.wait()
-        except TimeoutError:
-            return []
-        if self._closed:
-            raise _closed()
-        self._stirred.clear()
-        lines, self._queued = self._queued, []
-        return lines
 
 
 def _settle(delivery: Delivery, error: Exception | None) -> None:
@@ -144,7 +99,3 @@ def _settle(delivery: Delivery, error: Exception | None) -> None:
         answer.set_result(None)
     else:
         answer.set_exception(error)
-
-
-def _closed() -> Unavailable:
-    return Unavailable("The log bus is closed", code="logs_closed", hint="Read again from the last number you have.")
