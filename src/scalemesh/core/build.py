@@ -138,8 +138,10 @@ class CacheList(Document, frozen=True):
 
 
 class AgentOptions(Document, frozen=True):
-    """How a backend starts an agent. `directory` is the build's own and holds `token`, which the agent removes.
+    """How a backend starts an agent. `directory` is the build's own; `token` a file that no step sees.
 
+    With the sandbox `container` the steps run in a container beside the agent's, which has `directory` and, read-only,
+    `toolchains` at the same paths; the agent is then its own broker, and the token file not its to remove.
     `toolchains` is the store that steps see read-only at /opt, `broker` the folder of the socket to ask for more.
     `caches`: folders that earlier builds left, the nearest first; no step sees them.
     """
@@ -147,9 +149,10 @@ class AgentOptions(Document, frozen=True):
     url: str
     attempt: str
     directory: str
+    token: str
     toolchains: str
     broker: str
-    sandbox: Literal["bubblewrap", "none"]
+    sandbox: Literal["bubblewrap", "container", "none"]
     limits: Limits
     caches: list[str] = []
 

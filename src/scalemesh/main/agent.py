@@ -4,6 +4,7 @@ What a build waits for is started first: the sandbox opens and the HTTP client i
 """
 
 import asyncio
+import contextlib
 import importlib
 import signal
 import sys
@@ -17,9 +18,10 @@ from scalemesh.sandbox.step import Mount
 
 def main() -> None:
     options = decode(AgentOptions, sys.argv[1])
-    token_file = Path(options.directory, "token")
-    token = token_file.read_text()
-    token_file.unlink()
+    token_file = Path(options.token)
+    token = token_file.read_text().strip()
+    if options.sandbox != "container":
+        token_file.unlink()
     sys.exit(asyncio.run(_run(options, token)))
 
 
@@ -45,7 +47,7 @@ async def _run(options: AgentOptions, token: str) -> int:
         from scalemesh.buildserver.control.http import HttpControl
         from scalemesh.buildserver.toolchains import BrokeredToolchains
 
-        async with HttpControl(options.url, options.attempt, token) as control:
+        async with _broker(options), HttpControl(options.url, options.attempt, token) as control:
             agent = Agent(control, BrokeredToolchains(Path(options.broker)), [Path(path) for path in options.caches])
             notice = agent.notice
             running = asyncio.create_task(agent.run(await agent.claim(), opening))
@@ -55,6 +57,16 @@ async def _run(options: AgentOptions, token: str) -> int:
         opening.cancel()
         await asyncio.wait([opening])
         await session.__aexit__(None, None, None)
+
+
+def _broker(options: AgentOptions) -> "contextlib.AbstractAsyncContextManager[object]":
+    """In a container of its own there is no platform's broker: the agent fetches toolchains itself."""
+    if options.sandbox != "container":
+        return contextlib.nullcontext()
+    from scalemesh.dispatch.toolchains.broker import Broker
+    from scalemesh.dispatch.toolchains.store import Store
+
+    return Broker(Store(Path(options.toolchains)), Path(options.broker), ())
 
 
 if __name__ == "__main__":
