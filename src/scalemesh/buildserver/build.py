@@ -58,7 +58,7 @@ class Build:
         self._toolchains = toolchains
         self._workspace = executor.runner.workspace
         self._spool = executor.runner.directory / "spool"
-        self._caches = Caches(caches if claim.spec.cache else (), executor.runner.directory, shipper)
+        self._caches = Caches(caches if claim.spec.cache else (), executor.runner, shipper)
 
     async def run(self) -> None:
         compressors = asyncio.create_task(asyncio.to_thread(importlib.import_module, "scalemesh.artifacts.pack"))

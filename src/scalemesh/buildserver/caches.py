@@ -1,11 +1,13 @@
-"""Caches of a build: copied from the platform's folders before a step, listed for the platform to keep at the end.
+"""Caches of a build: taken from the platform's folders before a step, listed for the platform to keep at the end.
 
 Entries: `downloads` (package managers' stores), `framework` (incremental caches), `tree-<key>` (installed dependencies,
-which make the install unnecessary). The platform moves what is listed once the deployment is ready: dispatch.caches.
+which make the install unnecessary: an overlay over them where the machine can do that). The rest is copied, with no
+byte shared. The platform moves what is listed once the deployment is ready: dispatch.caches.
 """
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from scalemesh.buildserver.runner import Runner
 from scalemesh.buildserver.shipper import Shipper
 from scalemesh.buildserver.toolchains import Toolchain
 from scalemesh.buildserver.tree import Tree
@@ -35,9 +38,11 @@ _COPY_S = 300
 class Caches:
     """One build's. `folders`: its own scope first; none where there is no cache, or it is not wanted."""
 
-    def __init__(self, folders: Sequence[Path], directory: Path, shipper: Shipper) -> None:
+    def __init__(self, folders: Sequence[Path], runner: Runner, shipper: Shipper) -> None:
         self._folders = folders
-        self._directory = directory
+        self._runner = runner
+        self._directory = runner.directory
+        self._held: list[int] = []  # folders that the platform must leave alone until this process ends
         self._shipper = shipper
         self._entries: dict[str, list[str]] = {}
         self._root = "workspace"
@@ -51,7 +56,10 @@ class Caches:
     async def before_install(self) -> bool:
         """True where the dependencies are in place already; else the install finds what earlier ones downloaded."""
         modules = f"{self._root}/node_modules"
-        if self._key and await self._restore(self._key, [modules, "home/.cache"], needs=modules):
+        if self._key and (
+            await self._overlaid(self._key, modules)
+            or await self._restore(self._key, [modules, "home/.cache"], needs=modules)
+        ):
             self._entries[self._key] = []
             return True
         await self._restore("downloads", _DOWNLOADS)
@@ -86,17 +94,56 @@ class Caches:
                 if needs is None or done[found.index(needs)]:
                     took = time.monotonic() - started
                     names = ", ".join(path.partition("/")[2] for path, ok in zip(found, done, strict=True) if ok)
-                    await self._shipper.line(f"Restored from cache in {took:.1f} s: {names}", step=step)
+                    if names:
+                        await self._shipper.line(f"Restored from cache in {took:.1f} s: {names}", step=step)
                     return True
         return False
+
+    async def _overlaid(self, entry: str, modules: str) -> bool:
+        """Shows the dependencies at their place. What else is to lie there is copied first: later is too late."""
+        started = time.monotonic()
+        source = self._lower(entry, modules)
+        if source is None:
+            return False
+        await self.before_build()
+        try:
+            os.close(_open(self._directory, modules.split("/")))
+        except OSError:  # a link on the way
+            return False
+        if not await self._runner.overlay(source, self._directory / modules):
+            await asyncio.to_thread(shutil.rmtree, self._directory / modules)
+            return False
+        others = source.parent / quote("home/.cache", safe="")
+        if others.is_dir():
+            await self._copy(others, "home/.cache")
+        took = time.monotonic() - started
+        await self._shipper.line(f"Restored from cache in {took:.1f} s: {modules.partition('/')[2]}", step="install")
+        return True
+
+    def _lower(self, entry: str, modules: str) -> Path | None:
+        """Held from now on; None where there is none, or something is at its place already."""
+        if os.path.lexists(self._directory / modules):
+            return None
+        found = [folder / entry / quote(modules, safe="") for folder in self._folders]
+        source = next((path for path in found if path.is_dir()), None)
+        return source if source and self._hold(source.parent) else None
+
+    def _hold(self, entry: Path) -> bool:
+        """Until this process ends. False where it has gone meanwhile."""
+        try:
+            fd = os.open(entry, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._held.append(fd)
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return os.path.samestat(os.fstat(fd), os.stat(entry))  # noqa: PTH116
+        except OSError:
+            return False
 
     async def _copy(self, source: Path, path: str) -> bool:
         """False, with nothing left of it, where something is there already or the source went away."""
         *parents, name = path.split("/")
-        fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        fd = -1
         try:
-            for parent in parents:
-                fd = _enter(fd, parent)
+            fd = _open(self._directory, parents)
             with contextlib.suppress(FileNotFoundError):
                 os.stat(name, dir_fd=fd, follow_symlinks=False)
                 return False
@@ -117,17 +164,24 @@ class Caches:
         except (OSError, TimeoutError):  # a cache is never worth a failure
             return False
         finally:
-            os.close(fd)
+            if fd >= 0:
+                os.close(fd)
         return False
 
 
-def _enter(fd: int, name: str) -> int:
-    """The folder below, made where it is missing; `fd` is closed, unless it raises OSError, as for a link."""
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(name, dir_fd=fd)
-    child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
-    os.close(fd)
-    return child
+def _open(directory: Path, parts: Sequence[str]) -> int:
+    """The folder below `directory`, made where it is missing. Raises OSError, as for a link."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in parts:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, dir_fd=fd)
+            above, fd = fd, os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            os.close(above)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def _key(workspace: Path, plan: Plan, env: Mapping[str, str], toolchains: Sequence[Toolchain]) -> str | None:

@@ -1,10 +1,13 @@
 """What successful builds leave for later ones: `<caches>/<project>/<trust>/<entry>/<path, quoted>`.
 
 The platform alone writes here, and only after a build that became ready, when nothing of that build runs any more. Its
-folders are moved, never copied or linked, and agents copy what they want: what one build does to its copy reaches no
-other. The folder is closed; an agent is shown its project's scopes alone, and no step is shown any.
+folders are moved, never copied or linked. Agents copy what they want, or lay an overlay over it: what one build does
+reaches no other. The folder is closed and what is in it is the platform's; an agent is shown its project's scopes
+alone, read-only, and a step only what lies below an overlay. An entry that is taken away while an agent holds it
+(flock) stays on disk until nobody does.
 """
 
+import fcntl
 import os
 import re
 import secrets
@@ -67,6 +70,7 @@ class Caches:
                     os.utime(own / name)  # it has been of use
             self._expire()
             self._shrink(own)
+            self._sweep(own)
 
     def _replace(self, entry: Path, build: Path, paths: list[str]) -> None:
         new = entry.with_name(f".{secrets.token_hex(8)}")
@@ -83,18 +87,22 @@ class Caches:
 
     def _expire(self) -> None:
         oldest = time.time() - MAX_AGE_S
-        for entry in self._root.glob("*/*/*"):
+        for entry in self._root.glob("*/*/[!.]*"):
             if entry.lstat().st_mtime < oldest:
                 _remove(entry)
 
     def _shrink(self, scope: Path) -> None:
         """The newest entries that fit together stay."""
         total = 0
-        for entry in sorted(scope.iterdir(), key=lambda path: path.lstat().st_mtime, reverse=True):
+        for entry in sorted(scope.glob("[!.]*"), key=lambda path: path.lstat().st_mtime, reverse=True):
             size = entry / _SIZE
             total += int(size.read_text()) if size.exists() else 0
             if total > self._max_bytes or not size.exists():
                 _remove(entry)
+
+    def _sweep(self, scope: Path) -> None:
+        for gone in scope.glob(".*"):
+            _delete(gone)
 
 
 def _listed(build: Path) -> dict[str, list[str]]:
@@ -136,19 +144,22 @@ def _move(build: Path, path: str, target: Path) -> int:
 
 
 def _opened(folder: Path) -> Iterator[int]:
-    """Every file's size; another uid will read it, and no bit but read and execute counts.
+    """Every file's size. It becomes ours, for others to read, and no bit but read and execute counts.
 
     Nobody writes there any more, so paths are safe; one that is too long raises OSError, as too many files do.
     """
+    uid, gid = os.geteuid(), os.getegid()
     pending, left = [str(folder)], _MAX_FILES
     while pending:
         above = pending.pop()
         os.chmod(above, 0o755)  # noqa: PTH101, S103  plain strings: half a million of them; the folder above is closed
+        os.lchown(above, uid, gid)
         with os.scandir(above) as entries:
             for entry in entries:
                 left -= 1
                 if left < 0:
                     raise OSError(f"more than {_MAX_FILES} files")
+                os.lchown(entry.path, uid, gid)
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)
                 elif entry.is_file(follow_symlinks=False):
@@ -163,5 +174,17 @@ def _opened(folder: Path) -> Iterator[int]:
 def _remove(entry: Path) -> None:
     if entry.exists():
         gone = entry.with_name(f".{secrets.token_hex(8)}")
-        entry.rename(gone)  # an agent that is copying it misses the rest, and does without
+        entry.rename(gone)
+        _delete(gone)
+
+
+def _delete(gone: Path) -> None:
+    """Unless an agent holds it: then the next sweep does."""
+    fd = os.open(gone, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         folders.remove(gone)
+    except BlockingIOError:
+        log.info("cache still in use", entry=gone.name)
+    finally:
+        os.close(fd)

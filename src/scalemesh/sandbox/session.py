@@ -110,7 +110,7 @@ class Session:
 
         False where this machine cannot do that, or `lower` belongs to somebody else. `upper` alone has the changes.
         """
-        if os.stat(lower).st_uid != os.geteuid():  # noqa: ASYNC240, PTH116  one system call
+        if os.stat(lower).st_uid != os.geteuid():  # noqa: PTH116  one system call
             return False
         work = Path(tempfile.mkdtemp(prefix="overlay-", dir=self.directory))
         return await self._runner.overlay(lower, upper, work)

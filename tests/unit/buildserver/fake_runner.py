@@ -33,6 +33,9 @@ class FakeRunner:
     def view(self, path: Path) -> str:
         return str(path)
 
+    async def overlay(self, lower: Path, upper: Path) -> bool:
+        return False
+
     async def run(self, step: StepCommand, on_output: OnOutput) -> StepResult:
         self.commands.append(step)
         self.running.set()

@@ -1,5 +1,6 @@
 """What the platform takes from a build's folder, and what it keeps."""
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -122,3 +123,30 @@ def test_a_tree_without_end_is_not_kept(tmp_path: Path) -> None:
     caches.keep(SCOPE, folder)
     assert entries(caches) == ["one"]
     assert not (caches.readable(SCOPE)[0] / "one" / "home%2Fa" / "d").exists()
+
+
+def test_what_an_agent_holds_stays_on_disk_until_it_lets_go(tmp_path: Path) -> None:
+    caches = opened(tmp_path)
+    caches.keep(SCOPE, build(tmp_path, {"tree-1": ["workspace/m"]}, {"workspace/m/a": "old"}))
+    held = os.open(caches.readable(SCOPE)[0] / "tree-1", os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_SH)
+    caches.keep(SCOPE, build(tmp_path, {"tree-1": ["workspace/m"]}, {"workspace/m/a": "new"}))
+    inside = os.open("workspace%2Fm/a", os.O_RDONLY, dir_fd=held)
+    assert os.read(inside, 9) == b"old"
+    assert len(entries(caches)) == 2
+    os.close(held)
+    os.close(inside)
+    caches.keep(SCOPE, build(tmp_path, {}, {}))
+    assert entries(caches) == ["tree-1"]
+
+
+def test_kept_files_are_the_platforms(tmp_path: Path) -> None:
+    caches = opened(tmp_path)
+    folder = build(tmp_path, {"one": ["workspace/a"]}, {"workspace/a/b": ""})
+    (folder / "workspace/a/link").symlink_to("b")
+    if os.geteuid() == 0:
+        for path in ("", "/b", "/link"):
+            os.lchown(f"{folder}/workspace/a{path}", 210_777, 210_777)
+    caches.keep(SCOPE, folder)
+    kept = caches.readable(SCOPE)[0] / "one/workspace%2Fa"
+    assert {path.lstat().st_uid for path in (kept, *kept.iterdir())} == {os.geteuid()}
