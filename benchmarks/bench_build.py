@@ -1,8 +1,9 @@
-"""Deploys of a Vite + React app with a lockfile, beside the same by hand (clone, `npm ci`, `npm run build`), in turn.
+"""Deploys of real sites with a lockfile, beside the same by hand (clone, `npm ci`, `npm run build`), in turn.
 
-Cold: no cache on either side. Changed: one source file is another one, and both sides have what the round before left
-them (by hand: npm's cache). Identical: the same commit again. From the API call to the first byte of the live page;
-`identical_known_s` from the moment that the commit is known.
+Vite + React and Docusaurus as their scaffolders make them, and Astro with 100 pages. Cold: no cache on either side.
+Changed: one source file is another one, and both sides have what the round before left them (by hand: npm's cache).
+Identical: the same commit again. From the API call to the first byte of the live page; `identical_known_s` from the
+moment that the commit is known. `python -m benchmarks.bench_build [SITE…]` measures some of them.
 """
 
 import os
@@ -12,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,37 +23,93 @@ from benchmarks.report import report
 from tests.acceptance.harness import Platform
 from tests.acceptance.repositories import Repositories, files_of
 
-ROUNDS = 3
 TARGETS = {"changed_over_hand": 0.5, "identical_known_s": 0.3}
 
 
+@dataclass(frozen=True)
+class Site:
+    """`scaffold` makes the folder `app`; `changed` is a file of it, of which each round makes another version."""
+
+    name: str
+    scaffold: Sequence[str]
+    changed: str
+    text: str
+    rounds: int = 3
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+SITES = (
+    Site(
+        "vite",
+        (
+            "npm create -y vite@latest app -- --template react-ts --no-interactive",
+            # No part of the build; a mirror without its packages for other platforms makes `npm ci` refuse.
+            "npm --prefix app pkg delete devDependencies.oxlint",
+        ),
+        "src/note.ts",
+        "export const note = {n}\n",
+    ),
+    Site(
+        "astro",
+        (),  # its scaffolder wants a newer Node than the sites of today have, and fetches from elsewhere
+        "src/pages/note.md",
+        "# Note {n}\n\nRound {n}\n",
+        files={
+            "package.json": '{"name": "app", "private": true, "type": "module", "scripts": {"build": "astro build"}, '
+            '"dependencies": {"astro": "^5"}}',
+            "src/pages/[page].astro": "---\nexport const getStaticPaths = () =>\n  Array.from({length: 100}, (_, n) => "
+            "({params: {page: `page-${n}`}}))\nconst {page} = Astro.params\n---\n<html><h1>{page}</h1></html>\n",
+            "src/pages/index.astro": "<html><body><h1>Front</h1></body></html>\n",
+        },
+    ),
+    Site(
+        "docusaurus",
+        ("npx -y create-docusaurus@latest app classic --javascript --skip-install",),
+        "docs/note.md",
+        "# Note {n}\n\nRound {n}\n",
+        rounds=2,
+    ),
+)
+
+
 def main() -> None:
+    wanted = sys.argv[1:] or [site.name for site in SITES]
+    results: dict[str, float] = {}
+    ratios: dict[str, float] = {}
+    for site in SITES:
+        if site.name in wanted:
+            for name, seconds in _measured(site).items():
+                results[f"{site.name}.{name}"] = seconds
+            for kind in ("cold", "changed"):
+                ours, hand = results[f"{site.name}.{kind}_s"], results[f"{site.name}.{kind}_by_hand_s"]
+                ratios[f"{site.name}.{kind}_over_hand"] = round(ours / hand, 2)
+    targets = {f"{name}.{target}": value for name in wanted for target, value in TARGETS.items()}
+    report("build", results, ratios, targets)
+
+
+def _measured(site: Site) -> dict[str, float]:
+    """Medians."""
     scalemesh = Path(sys.executable).with_name("scalemesh")
     with tempfile.TemporaryDirectory() as name, Repositories(Path(name) / "git") as git:
         folder = Path(name)
-        _scaffold(folder)
+        _scaffold(site, folder)
         url = git.create("app", files_of(folder / "app"))
         with Platform(scalemesh, folder / "data") as platform:
             platform.set_up()
             platform.project("app", url)
-            rounds = [_round(platform, git, url, folder, n) for n in range(ROUNDS)]
+            rounds = [_round(platform, git, url, folder, site, n) for n in range(site.rounds)]
     for found in rounds:
-        print("   ".join(f"{name} {seconds:.2f} s" for name, seconds in found.items()))
-    results = {name: round(statistics.median(found[name] for found in rounds), 2) for name in rounds[0]}
-    ratios = {
-        "cold_over_hand": round(results["cold_s"] / results["cold_by_hand_s"], 2),
-        "changed_over_hand": round(results["changed_s"] / results["changed_by_hand_s"], 2),
-    }
-    report("build", results, ratios, TARGETS)
+        print(site.name, "   ".join(f"{name} {seconds:.2f} s" for name, seconds in found.items()))
+    return {name: round(statistics.median(found[name] for found in rounds), 2) for name in rounds[0]}
 
 
-def _round(platform: Platform, git: Repositories, url: str, folder: Path, n: int) -> dict[str, float]:
+def _round(platform: Platform, git: Repositories, url: str, folder: Path, site: Site, n: int) -> dict[str, float]:
     cache = folder / f"cache-{n}"
     found = {
         "cold_by_hand_s": _by_hand(url, folder / "hand", cache),
         "cold_s": _deploy(platform, force=True),
     }
-    (folder / "app/src/note.ts").write_text(f"export const note = {n}\n")
+    (folder / "app" / site.changed).write_text(site.text.format(n=n))
     git.commit("app", files_of(folder / "app"))
     found |= {
         "changed_by_hand_s": _by_hand(url, folder / "hand", cache),
@@ -63,10 +122,12 @@ def _round(platform: Platform, git: Repositories, url: str, folder: Path, n: int
     return found | {"identical_s": time.monotonic() - started, "identical_known_s": time.time() - known}
 
 
-def _scaffold(folder: Path) -> None:
-    _run("npm create -y vite@latest app -- --template react-ts --no-interactive", folder)
-    # The linter takes no part in the build; a mirror without its other platforms' packages makes `npm ci` refuse.
-    _run("npm pkg delete devDependencies.oxlint", folder / "app")
+def _scaffold(site: Site, folder: Path) -> None:
+    for path, text in site.files.items():
+        (folder / "app" / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "app" / path).write_text(text)
+    for command in site.scaffold:
+        _run(command, folder)
     _run("npm install --no-audit --no-fund", folder / "app")
 
 
