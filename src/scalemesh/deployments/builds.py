@@ -79,6 +79,7 @@ class Builds:
     ) -> None:
         self._db = db
         self._store = store
+        self._cursors = ingest.Cursors(db)
         self._logs = logs
         self._wakeup = wakeup
         self._projects = projects
@@ -205,9 +206,8 @@ class Builds:
     async def _advance(self, build: Build, batch: Batch) -> Cursor:
         if batch.lines:
             first, count = batch.lines[0].seq, len(batch.lines)
-            async with self._db.write() as session:
-                found = await ingest.advance(session, build.deployment, build.attempt, build.number, first, count)
-            if found:
+            wanted = ingest.Advance(build.deployment, build.attempt, build.number, first, count)
+            if found := await self._cursors.advance(wanted):
                 return found
         async with self._db.read() as session:
             row, attempt = _current(*await _rows(session, build))

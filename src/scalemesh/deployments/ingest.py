@@ -1,9 +1,11 @@
 """What an agent reports: log lines that continue the cursor, and events that continue their count."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
+import structlog
 from sqlalchemy import case, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,13 +21,17 @@ from scalemesh.core.build import (
 from scalemesh.core.documents import encode
 from scalemesh.core.logs import MAX_LINE_BYTES, LogLine
 from scalemesh.core.state import ACTIVE
+from scalemesh.db import Database
 from scalemesh.db.tables import Attempt, Deployment
 from scalemesh.deployments.views import StepRow
 from scalemesh.errors import InvalidInput
 
+GROUP = 100
 MAX_DETAIL = 500
 MAX_COMMIT_MESSAGE = 4000
 MAX_AUTHOR = 300
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,24 +52,74 @@ def check(deployment: str, number: int, lines: Sequence[LogLine]) -> None:
             raise InvalidInput(f"Line {line.seq} does not belong here.", code="invalid_line")
 
 
-async def advance(
-    session: AsyncSession, deployment: str, attempt: str, number: int, first: int, count: int
-) -> Cursor | None:
-    """Moves the cursor past `count` lines from number `first` on: one statement, which is the fence and the lock.
+@dataclass(frozen=True, order=True)
+class Advance:
+    """An attempt's wish to move its deployment's cursor past `count` lines from number `first` on."""
 
-    None: the attempt is over, or the lines leave a gap. Lines from below the cursor are a batch sent again: they are
-    accepted, and published again.
-    """
-    own = select(Attempt).where(Attempt.id == attempt).subquery()
-    after = first + count
+    deployment: str
+    attempt: str
+    number: int
+    first: int
+    count: int
+
+
+class Cursors:
+    """Group commit: advances that arrive while one transaction runs share the next one. Each keeps its own fence."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._waiting: list[tuple[Advance, asyncio.Future[Cursor | None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def advance(self, wanted: Advance) -> Cursor | None:
+        """None: the attempt is over, or the lines leave a gap.
+
+        Lines from below the cursor are a batch sent again: they are accepted, and published again.
+        """
+        answer: asyncio.Future[Cursor | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((wanted, answer))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write(), name="log cursors")
+        return await answer
+
+    async def _write(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+            try:
+                await self._commit(group)
+            except Exception:
+                log.exception("log cursors are written one by one", count=len(group))
+                await self._one_by_one(group)
+
+    async def _commit(self, group: Sequence[tuple[Advance, asyncio.Future[Cursor | None]]]) -> None:
+        """In the order of deployments, as every group locks them."""
+        async with self._db.write() as session:
+            found = {wanted: await _advance(session, wanted) for wanted in sorted({wanted for wanted, _ in group})}
+        for wanted, answer in group:
+            if not answer.done():  # its request may have been canceled
+                answer.set_result(found[wanted])
+
+    async def _one_by_one(self, group: Sequence[tuple[Advance, asyncio.Future[Cursor | None]]]) -> None:
+        for each in group:
+            try:
+                await self._commit([each])
+            except Exception as error:  # noqa: BLE001  it is raised where the answer is awaited
+                if not each[1].done():
+                    each[1].set_exception(error)
+
+
+async def _advance(session: AsyncSession, wanted: Advance) -> Cursor | None:
+    """One statement, which is the fence and the lock."""
+    own = select(Attempt).where(Attempt.id == wanted.attempt).subquery()
+    after = wanted.first + wanted.count
     query = (
         update(Deployment)
         .where(
-            Deployment.id == deployment,
-            Deployment.attempt == number,
+            Deployment.id == wanted.deployment,
+            Deployment.attempt == wanted.number,
             Deployment.state.in_(ACTIVE),
-            Deployment.log_next >= first,
-            select(own.c.first_seq).scalar_subquery() <= first,
+            Deployment.log_next >= wanted.first,
+            select(own.c.first_seq).scalar_subquery() <= wanted.first,
         )
         .values(log_next=case((Deployment.log_next < after, after), else_=Deployment.log_next))
         .returning(Deployment.log_next, select(own.c.events_next).scalar_subquery(), Deployment.cancel_requested_at)
