@@ -1,17 +1,26 @@
 """The bus contract over real brokers, and what is their own: kills, restarts, pumps that die, batches set aside."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import count
+from pathlib import Path
 
 import pytest
+import structlog
 
+from scalemesh.core.documents import encode
+from scalemesh.core.logs import LogLine
+from scalemesh.errors import BadSettings, InvalidInput, Unavailable
+from scalemesh.logs import tail
 from scalemesh.logs.archive.memory import MemoryArchive
+from scalemesh.logs.bus import redis
 from scalemesh.logs.bus.base import Bus
 from scalemesh.logs.bus.kafka import KafkaBus
 from scalemesh.logs.bus.redis import RedisBus
-from scalemesh.testing.bus_contract import BusContract, archived, pumping, received
-from scalemesh.testing.log_engines import KafkaEngine, RedisEngine
-from scalemesh.testing.log_lines import DEPLOYMENT, lines
+from scalemesh.testing.bus_contract import WAIT_S, BusContract, archived, pumping, received
+from scalemesh.testing.log_engines import BrokerEngine, KafkaEngine, RedisEngine
+from scalemesh.testing.log_lines import DEPLOYMENT, lines, numbers
+from scalemesh.testing.s3 import s3_server
 
 _topics = count()
 
@@ -71,3 +80,123 @@ async def _lines_go_live_and_to_the_archive(bus: Bus) -> None:
         await bus.publish(lines(50))
         assert await received(live, 50) == list(range(51))
         assert await archived(archive, 51) == list(range(51))
+
+
+async def test_redis_killed_and_started_again_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    with RedisEngine(tmp_path) as engine:
+        async with RedisBus(engine.url) as bus:
+            await _survives_a_kill(bus, engine)
+
+
+@pytest.mark.matrix
+async def test_kafka_killed_and_started_again_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    with s3_server(tmp_path) as s3:
+        env = s3.env() | {"AWS_ENDPOINT": s3.url, "AWS_ALLOW_HTTP": "true", "AWS_DEFAULT_REGION": "us-east-1"}
+        with KafkaEngine(tmp_path, "s3://logs/", env) as engine:
+            async with KafkaBus(engine.url) as bus:
+                await _survives_a_kill(bus, engine)
+
+
+async def _survives_a_kill(bus: Bus, engine: BrokerEngine, batches: int = 100) -> None:
+    """A writer, a pump and a reader while the broker is killed in the middle."""
+    archive, last = MemoryArchive(), batches * 10
+
+    async def write() -> None:
+        for first in range(0, last, 10):
+            await bus.publish(lines(*range(first, first + 10)))
+            if first == last // 2:
+                await asyncio.to_thread(engine.kill)
+                await asyncio.to_thread(engine.start)
+
+    async def end() -> int:
+        return last
+
+    async def read() -> list[int]:
+        return numbers([line async for line in tail(archive, bus, DEPLOYMENT, end=end, gap_s=WAIT_S)])
+
+    async with asyncio.timeout(90), pumping(bus, archive):
+        seen, _ = await asyncio.gather(read(), write())
+    assert seen == list(range(last))
+    assert numbers(await archive.read(DEPLOYMENT, limit=last + 1)) == list(range(last))
+
+
+async def test_records_of_a_dead_pump_are_taken_by_another(redis_engine: RedisEngine, redis_bus: RedisBus) -> None:
+    async with RedisBus(redis_engine.url) as dead:
+        await dead.publish(lines(0, 1))
+        (taken,) = await dead.take(10)
+    async with RedisBus(redis_engine.url, reclaim_s=0.5) as heir:
+        (again,) = await asyncio.wait_for(heir.take(10), WAIT_S)
+    assert again.lines == taken.lines
+
+
+async def test_a_publisher_hears_of_a_broker_that_stays_away(tmp_path: Path) -> None:
+    with RedisEngine(tmp_path) as engine:
+        async with RedisBus(engine.url) as bus:
+            engine.kill()
+            bus._timeout_s = 0.2
+            with pytest.raises(Unavailable, match="does not answer"):
+                await bus.publish(lines(0))
+
+
+async def test_publishers_are_held_back_while_no_pump_runs(redis_engine: RedisEngine, redis_bus: RedisBus) -> None:
+    async with RedisBus(redis_engine.url, max_records=2, timeout_s=0.3) as bus:
+        await bus.publish(lines(0))
+        await bus.publish(lines(1))
+        with pytest.raises(Unavailable, match="wait for a log pump"):
+            await bus.publish(lines(2))
+
+
+async def test_redis_without_an_append_only_file_is_refused(tmp_path: Path) -> None:
+    with RedisEngine(tmp_path, appendonly="no") as engine, pytest.raises(BadSettings) as refused:
+        await RedisBus(engine.url).__aenter__()
+    assert "appendonly yes" in str(refused.value.hint)
+
+
+async def test_redis_is_trimmed_only_below_what_pumps_have_committed(
+    redis_bus: RedisBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis, "KEPT_FOR_READERS_MS", 0)
+    for seq in range(1000):
+        await redis_bus._redis.xadd(redis.STREAM, {"deployment": DEPLOYMENT, "lines": encode(lines(seq))})
+    first = await redis_bus.take(100)
+    rest = [delivery for _ in range(9) for delivery in await redis_bus.take(100)]
+    await redis_bus.commit(rest)
+    assert await redis_bus._redis.xlen(redis.STREAM) == 1000
+    await redis_bus.commit(first)
+    await redis_bus._trim()
+    assert await redis_bus._redis.xlen(redis.STREAM) <= 200
+
+
+async def test_redis_keeps_what_is_set_aside_with_its_reason(redis_bus: RedisBus) -> None:
+    await _sets_aside(redis_bus)
+
+
+@pytest.mark.matrix
+async def test_kafka_keeps_what_is_set_aside_with_its_reason(kafka_bus: KafkaBus) -> None:
+    await _sets_aside(kafka_bus)
+
+
+async def _sets_aside(bus: Bus, seq: int = 5) -> None:
+    class Refusing(MemoryArchive):
+        async def append(self, lines: Sequence[LogLine]) -> None:
+            if seq in numbers(lines):
+                raise InvalidInput("cannot be kept")
+            await super().append(lines)
+
+    archive = Refusing()
+    async with pumping(bus, archive):
+        for each in (seq - 1, seq, seq + 1):
+            await bus.publish(lines(each))
+        assert await archived(archive, 2) == [seq - 1, seq + 1]
+    (found,) = await bus.list_set_aside()
+    assert (found.deployment, found.reason) == (DEPLOYMENT, "cannot be kept")
+
+
+async def test_what_is_no_log_line_is_set_aside_and_the_others_pass(redis_bus: RedisBus) -> None:
+    archive = MemoryArchive()
+    await redis_bus._redis.xadd(redis.STREAM, {"deployment": DEPLOYMENT, "lines": b"nonsense"})
+    with structlog.testing.capture_logs():
+        async with pumping(redis_bus, archive):
+            await redis_bus.publish(lines(0))
+            assert await archived(archive, 1) == [0]
+    assert [each.data for each in await redis_bus.list_set_aside()] == [b"nonsense"]

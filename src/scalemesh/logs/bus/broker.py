@@ -190,7 +190,7 @@ class BrokerBus(Bus):
                     position, pauses = behind, _pauses()
                     self._deliver(record)
             except self.errors as error:
-                log.warning("log bus does not answer", cause=repr(error))
+                log.warning("log bus does not answer", cause=str(error) or repr(error))
             await asyncio.sleep(next(pauses))
 
     def _deliver(self, record: Record) -> None:
@@ -227,7 +227,7 @@ def _pauses() -> Iterator[float]:
 
 
 def _unreachable(error: Exception) -> Unavailable:
-    return Unavailable(f"The log bus does not answer: {error!r}", code="logs_unavailable")
+    return Unavailable(f"The log bus does not answer: {str(error) or repr(error)}", code="logs_unavailable")
 
 
 def _records(lines: Sequence[LogLine]) -> Iterator[Record]:
