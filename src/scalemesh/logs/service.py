@@ -8,7 +8,9 @@ from typing import Self
 from scalemesh.core.logs import LogLine
 from scalemesh.logs.archive.base import Archive
 from scalemesh.logs.bus.base import Bus
+from scalemesh.logs.hits import Found, find
 from scalemesh.logs.pump import Pump
+from scalemesh.logs.search import Search
 from scalemesh.logs.tail import End, tail
 
 
@@ -43,6 +45,18 @@ class LogService:
     async def read(self, deployment: str, after: int = -1, limit: int = 1000) -> list[LogLine]:
         """At most `limit` lines with `seq > after`, by seq; -1 is the start."""
         return await self._archive.read(deployment, after, limit)
+
+    async def search(
+        self,
+        deployments: Sequence[str],
+        search: Search,
+        cursor: str | None = None,
+        *,
+        limit: int = 50,
+        context: int = 0,
+    ) -> Found:
+        """A page of hits, deployments in the order given, each by seq; see logs.hits. Raises InvalidInput."""
+        return await find(self._archive, deployments, search, cursor, limit=limit, context=context)
 
     def tail(self, deployment: str, after: int = -1, *, end: End, poll_s: float = 0.5) -> AsyncGenerator[LogLine, None]:
         """See logs.tail: every line once and in order, until `end` is reached.

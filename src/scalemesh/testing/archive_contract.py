@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from scalemesh.core.logs import MAX_LINE_BYTES, LogLine
+from scalemesh.errors import InvalidInput
 from scalemesh.logs.archive.base import Archive
+from scalemesh.logs.search import Search
 from scalemesh.testing.log_lines import DEPLOYMENT, lines, numbers
 
 
@@ -99,3 +101,55 @@ class ArchiveContract(ABC):
         await archive.delete(DEPLOYMENT)
         await archive.append(lines(0))
         assert numbers(await archive.read(DEPLOYMENT)) == [0]
+
+    @pytest.mark.parametrize(
+        ("search", "wanted"),
+        [
+            (Search("error"), [0, 3]),
+            (Search("ERROR file"), [0]),
+            (Search("erro"), []),
+            (Search("erro", "substring"), [0, 1, 3]),
+            (Search("100%_\\", "substring"), [2]),
+            (Search("naïve", "words"), [4]),
+            (Search(r"^(\w+) \d+%"), []),
+            (Search(r"^(\w+) \d+%", "regex"), [2]),
+            (Search("d.ne", "regex"), [2]),
+            (Search(level="error"), [1]),
+            (Search("erro", "substring", stream="stderr"), [3]),
+            (Search(step="install"), [4]),
+            (Search(since=1002, until=1004), [2, 3]),
+            (Search(), [0, 1, 2, 3, 4]),
+        ],
+        ids=repr,
+    )
+    async def test_finds(self, archive: Archive, search: Search, wanted: list[int]) -> None:
+        await archive.append(SEARCHED)
+        assert numbers(await archive.find([DEPLOYMENT], search)) == wanted
+
+    async def test_finds_in_the_order_of_the_deployments_asked(self, archive: Archive) -> None:
+        await archive.append([*lines(0, 1, deployment="dpl_a"), *lines(0, deployment="dpl_b"), *lines(0)])
+        found = await archive.find(["dpl_b", "dpl_a"], Search("line"))
+        assert [(line.deployment, line.seq) for line in found] == [("dpl_b", 0), ("dpl_a", 0), ("dpl_a", 1)]
+
+    async def test_finds_what_comes_after_in_the_first_deployment(self, archive: Archive) -> None:
+        await archive.append([*lines(0, 1, 2, deployment="dpl_a"), *lines(0, 1, deployment="dpl_b")])
+        found = await archive.find(["dpl_a", "dpl_b"], Search("line"), after=1, limit=2)
+        assert [(line.deployment, line.seq) for line in found] == [("dpl_a", 2), ("dpl_b", 0)]
+
+    async def test_a_hit_counts_once(self, archive: Archive) -> None:
+        await archive.append(lines(0, 1))
+        await archive.append(lines(0, 1))
+        assert numbers(await archive.find([DEPLOYMENT], Search("line"))) == [0, 1]
+
+    async def test_refuses_what_is_no_expression(self, archive: Archive) -> None:
+        with pytest.raises(InvalidInput, match="regular expression"):
+            await archive.find([DEPLOYMENT], Search("(", "regex"))
+
+
+SEARCHED = [
+    LogLine(deployment=DEPLOYMENT, attempt=1, seq=0, ts=1000, text="Error: no such file"),
+    LogLine(deployment=DEPLOYMENT, attempt=1, seq=1, ts=1001, level="error", text="2 errors"),
+    LogLine(deployment=DEPLOYMENT, attempt=1, seq=2, ts=1002, text="done 100%_\\"),
+    LogLine(deployment=DEPLOYMENT, attempt=1, seq=3, ts=1003, stream="stderr", text="\x1b[31merror\x1b[0m"),
+    LogLine(deployment=DEPLOYMENT, attempt=1, seq=4, ts=1004, step="install", text="NAÏVE 🦀"),
+]

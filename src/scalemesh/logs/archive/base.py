@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Self
 
 from scalemesh.core.logs import LogLine
+from scalemesh.logs.search import Search
 
 
 class Archive(ABC):
@@ -26,6 +27,15 @@ class Archive(ABC):
     @abstractmethod
     async def read(self, deployment: str, after: int = -1, limit: int = 1000) -> list[LogLine]:
         """At most `limit` lines with `seq > after`, by seq; -1 is the start. Unknown deployments have none."""
+
+    @abstractmethod
+    async def find(
+        self, deployments: Sequence[str], search: Search, after: int = -1, limit: int = 100
+    ) -> list[LogLine]:
+        """At most `limit` lines that match: deployments in the order given, each by seq, the first with `seq > after`.
+
+        Raises InvalidInput for an expression that is none, or one that would search for too long.
+        """
 
     @abstractmethod
     async def delete(self, deployment: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from scalemesh.core.logs import LogLine
 from scalemesh.logs.archive.base import Archive
+from scalemesh.logs.search import Search
 
 
 class MemoryArchive(Archive):
@@ -17,6 +18,14 @@ class MemoryArchive(Archive):
     async def read(self, deployment: str, after: int = -1, limit: int = 1000) -> list[LogLine]:
         held = self._lines.get(deployment, {})
         return [held[seq] for seq in sorted(held) if seq > after][:limit]
+
+    async def find(
+        self, deployments: Sequence[str], search: Search, after: int = -1, limit: int = 100
+    ) -> list[LogLine]:
+        search.check()
+        held = [self._lines.get(deployment, {}) for deployment in deployments]
+        lines = [log[seq] for place, log in enumerate(held) for seq in sorted(log) if place or seq > after]
+        return [line for line in lines if search.matches(line)][:limit]
 
     async def delete(self, deployment: str) -> None:
         self._lines.pop(deployment, None)

@@ -1,0 +1,29 @@
+"""The tables in ClickHouse. Migrations are appended to, never edited, and can each be run twice."""
+
+TABLE = "log_lines"
+MIGRATIONS_TABLE = """
+CREATE TABLE IF NOT EXISTS schema_migrations (version UInt32, applied DateTime64(3, 'UTC') DEFAULT now64(3))
+ENGINE = MergeTree ORDER BY version"""
+
+MIGRATIONS = (
+    # `came` falls with time, so that of two lines with one number a merge keeps the first.
+    f"""
+CREATE TABLE IF NOT EXISTS {TABLE} (
+    deployment String CODEC(ZSTD),
+    seq UInt64 CODEC(Delta, ZSTD),
+    attempt UInt32 CODEC(ZSTD),
+    ts DateTime64(3, 'UTC') CODEC(Delta, ZSTD),
+    stream LowCardinality(String),
+    level LowCardinality(String),
+    step LowCardinality(String),
+    text String CODEC(ZSTD),
+    partial Bool CODEC(ZSTD),
+    came UInt64 DEFAULT 18446744073709551615 - toUInt64(toUnixTimestamp64Nano(now64(9))) CODEC(Delta, ZSTD),
+    INDEX ngrams lower(text) TYPE ngrambf_v1(3, 32768, 3, 0) GRANULARITY 1,
+    INDEX levels level TYPE set(4) GRANULARITY 1,
+    INDEX times ts TYPE minmax GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree(came)
+PARTITION BY toYYYYMM(ts)
+ORDER BY (deployment, seq)""",
+)
