@@ -145,10 +145,11 @@ class Queue:
             for attempt, deployment in rows
         ]
 
-    async def live(self, dispatcher: str) -> list[Live]:
-        """This dispatcher's attempts that have not been cleaned up: what a sweeper must leave alone."""
+    async def live(self, dispatcher: str | None) -> list[Live]:
+        """This dispatcher's attempts (None: everybody's) that have not been cleaned up: a sweeper leaves them alone."""
+        query = _uncleaned() if dispatcher is None else _uncleaned().where(Attempt.dispatcher == dispatcher)
         async with self._db.read() as session:
-            rows = (await session.execute(_uncleaned().where(Attempt.dispatcher == dispatcher))).all()
+            rows = (await session.execute(query)).all()
         return [_live(attempt) for attempt, _ in rows]
 
     async def requeue(self, attempt_id: str, reason: str, *, code: str = "infrastructure") -> State | None:

@@ -48,7 +48,8 @@ class Reconciler:
     async def sweep(self) -> None:
         """Removes what no live attempt owns: asked for in this order, so that a new attempt is never an orphan."""
         found = await self._backend.existing()
-        live = {attempt.attempt for attempt in await self._queue.live(self._dispatcher)}
+        owner = None if self._backend.shared else self._dispatcher
+        live = {attempt.attempt for attempt in await self._queue.live(owner)}
         for orphan in found - live:
             log.warning("orphan of a build removed", attempt=orphan)
             await self._backend.stop(orphan, None)
@@ -99,5 +100,10 @@ class Reconciler:
         status = await self._backend.poll(live.attempt, live.handle)
         if status.running:
             return
-        if await self._queue.requeue(live.attempt, "The build server died.", code="build_server_died"):
-            log.warning("build server died", attempt=live.attempt, detail=status.detail)
+        ended = status.ended
+        if ended.infrastructure:
+            settled = await self._queue.requeue(live.attempt, ended.message, code=ended.code)
+        else:
+            settled = await self._queue.fail(live.attempt, ended.code, ended.message)
+        if settled:
+            log.warning("build server ended", attempt=live.attempt, code=ended.code, detail=status.detail)

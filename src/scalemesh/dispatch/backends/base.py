@@ -22,17 +22,28 @@ class Launch:
 
 
 @dataclass(frozen=True)
+class Ended:
+    """Why there is no agent any more. `infrastructure` faults are tried again; the others are the build's own end."""
+
+    code: str = "build_server_died"
+    message: str = "The build server died."
+    infrastructure: bool = True
+
+
+@dataclass(frozen=True)
 class Status:
-    """`detail` says how an agent ended that is not running any more."""
+    """Of an agent that is not running any more: how it ended, and for the operator's log a `detail`."""
 
     running: bool
     detail: str = ""
+    ended: Ended = Ended()
 
 
 class Backend(ABC):
     """Every method may be repeated, also by another process after a crash: attempts are known by their id."""
 
     name: ClassVar[str]
+    shared: ClassVar[bool] = False  # all dispatchers see the same place, and each other's builds in it
 
     async def __aenter__(self) -> Self:
         return self
