@@ -9,9 +9,25 @@ that one with long builds does not come to hold every slot.
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, case, func, literal, or_, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Select,
+    Subquery,
+    bindparam,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -26,6 +42,11 @@ _TURN = "queue_turn"
 _SET_TURN = text(
     "INSERT INTO counters (name, value) VALUES (:name, :turn) ON CONFLICT (name) DO UPDATE SET value = :turn"
 )
+_NOW = bindparam("now", type_=BigInteger)
+_AT = bindparam("turn", type_=BigInteger)
+_MOST = bindparam("most", type_=Integer)
+_PASSED: BindParameter[str] = bindparam("passed", expanding=True)
+_TEAMS: BindParameter[str] = bindparam("teams", expanding=True)
 
 
 @dataclass(frozen=True)
@@ -35,6 +56,9 @@ class Shares:
     weights: Mapping[str, int]
     team_limit: int = 0
     project_limit: int = 0
+
+    def __hash__(self) -> int:
+        return hash((*sorted(self.weights.items()), self.team_limit, self.project_limit))
 
 
 @dataclass(frozen=True)
@@ -47,11 +71,11 @@ class Place:
 
 async def take(session: AsyncSession, now: int, shares: Shares, most: int = 1) -> Sequence[Deployment]:
     """The next `most` deployments in their order, locked, their teams' turns spent. One caller at a time."""
-    turn, passed = await _turn(session), list[str]()
-    while teams := (await session.execute(_teams(now, turn, shares, passed, most))).all():
-        within = Deployment.team_id.in_([team.id for team in teams])
-        order = _order(turn, shares, _fitting(now, shares, within, *_claimable(now, shares, passed)))
-        ids = (await session.scalars(_first(order, shares, most))).all()
+    passed: list[str] = []
+    facts = {"now": now, "turn": await _turn(session), "most": most, "passed": passed}
+    while teams := (await session.execute(_teams(shares), facts)).all():
+        of_these = facts | {"teams": [team.id for team in teams]}
+        ids = (await session.scalars(_next(shares), of_these)).all()
         rows = {row.id: row for row in await session.scalars(_locking(ids))}
         if rows:
             taken = Counter(row.team_id for row in rows.values())
@@ -65,27 +89,29 @@ async def take(session: AsyncSession, now: int, shares: Shares, most: int = 1) -
 
 async def places(session: AsyncSession, ids: Collection[str], now: int, shares: Shares) -> dict[str, Place]:
     """Where these stand if no build ended before; those that do not wait are left out."""
-    order = _order(await _turn(session), shares, _waiting(now, Deployment.state == State.QUEUED))
-    rows = (await session.execute(select(order.c.id, order.c.place).where(order.c.id.in_(ids)))).all()
+    order = _order(shares, _waiting(Deployment.state == State.QUEUED))
+    query = select(order.c.id, order.c.place).where(order.c.id.in_(ids))
+    rows = (await session.execute(query, {"now": now, "turn": await _turn(session)})).all()
     pace = await _pace(session) if rows else None
     return {row.id: Place(row.place, None if pace is None else round(row.place * pace)) for row in rows}
 
 
-def _teams(now: int, turn: int, shares: Shares, passed: Collection[str], most: int) -> Select[Any]:
+@lru_cache(maxsize=4)  # to write these two statements anew takes longer than to run them
+def _teams(shares: Shares) -> Select[Any]:
     """The teams that come first: the next `most` deployments are all of theirs."""
     running = _running(Deployment.team_id)
-    builds, weight, effective = func.coalesce(running.c.builds, 0), _weight(shares), _effective(turn)
+    builds, weight, effective = func.coalesce(running.c.builds, 0), _weight(shares), _effective()
     query = (
         select(Team.id, effective.label("turn"), (literal(STRIDE) // weight).label("stride"))
         .outerjoin(running, running.c.key == Team.id)
-        .where(Team.id.in_(select(Deployment.team_id).where(*_claimable(now, shares, passed))))
+        .where(Team.id.in_(select(Deployment.team_id).where(*_claimable(shares))))
         .order_by(builds // weight, effective, Team.id)
-        .limit(most)
+        .limit(_MOST)
     )
     return query.where(builds < shares.team_limit) if shares.team_limit else query
 
 
-def _claimable(now: int, shares: Shares, passed: Collection[str]) -> Sequence[ColumnElement[bool]]:
+def _claimable(shares: Shares) -> Sequence[ColumnElement[bool]]:
     """Waits, may be tried by now, and its project may have one more build."""
     running = _running(Deployment.project_id)
     limit = _project_limit(shares)
@@ -94,24 +120,24 @@ def _claimable(now: int, shares: Shares, passed: Collection[str]) -> Sequence[Co
     ).correlate(None)
     return (
         Deployment.state == State.QUEUED,
-        Deployment.not_before <= now,
+        Deployment.not_before <= _NOW,
         Deployment.project_id.not_in(full),
-        Deployment.id.not_in(passed),
+        Deployment.id.not_in(_PASSED),
     )
 
 
-def _waiting(now: int, *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
-    return select(Deployment.id, Deployment.team_id, _urgency(now).label("urgency")).where(*conditions)
+def _waiting(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    return select(Deployment.id, Deployment.team_id, _urgency().label("urgency")).where(*conditions)
 
 
-def _fitting(now: int, shares: Shares, *conditions: ColumnElement[bool]) -> Select[Any]:
+def _fitting(shares: Shares, *conditions: ColumnElement[bool]) -> Select[Any]:
     """Of what waits: of each project no more than may begin by its limit."""
     running, limit = _running(Deployment.project_id), _project_limit(shares)
-    order = (_urgency(now), Deployment.id)
+    order = (_urgency(), Deployment.id)
     nth = func.row_number().over(partition_by=Deployment.project_id, order_by=order)
     fits = or_(limit == 0, func.coalesce(running.c.builds, 0) + nth <= limit)
     waiting = (
-        _waiting(now, *conditions)
+        _waiting(*conditions)
         .add_columns(fits.label("fits"))
         .join(Project, Project.id == Deployment.project_id)
         .outerjoin(running, running.c.key == Deployment.project_id)
@@ -120,7 +146,7 @@ def _fitting(now: int, shares: Shares, *conditions: ColumnElement[bool]) -> Sele
     return select(waiting).where(waiting.c.fits)
 
 
-def _order(turn: int, shares: Shares, waiting: Select[Any]) -> Subquery:
+def _order(shares: Shares, waiting: Select[Any]) -> Subquery:
     """What waits, numbered from 1; `of_team`: builds of its team that come before, those that run included."""
     running, weight, w = _running(Deployment.team_id), _weight(shares), waiting.subquery().c
     ahead = func.row_number().over(partition_by=w.team_id, order_by=(w.urgency, w.id)) - 1
@@ -130,7 +156,7 @@ def _order(turn: int, shares: Shares, waiting: Select[Any]) -> Subquery:
             w.id,
             of_team.label("of_team"),
             (of_team // weight).label("level"),
-            (_effective(turn) + ahead * (literal(STRIDE) // weight)).label("turn"),
+            (_effective() + ahead * (literal(STRIDE) // weight)).label("turn"),
             Team.id.label("team"),
         )
         .join(Team, Team.id == w.team_id)
@@ -142,8 +168,11 @@ def _order(turn: int, shares: Shares, waiting: Select[Any]) -> Subquery:
     return select(c.id, c.of_team, place.label("place")).subquery()
 
 
-def _first(order: Subquery, shares: Shares, most: int) -> Select[str]:
-    query = select(order.c.id).order_by(order.c.place).limit(most)
+@lru_cache(maxsize=4)
+def _next(shares: Shares) -> Select[str]:
+    """The next `most` deployments' ids, all of `teams`."""
+    order = _order(shares, _fitting(shares, Deployment.team_id.in_(_TEAMS), *_claimable(shares)))
+    query = select(order.c.id).order_by(order.c.place).limit(_MOST)
     return query.where(order.c.of_team < shares.team_limit) if shares.team_limit else query
 
 
@@ -183,8 +212,8 @@ async def _turn(session: AsyncSession) -> int:
     return await session.scalar(select(StoredCounter.value).where(StoredCounter.name == _TURN)) or 0
 
 
-def _effective(turn: int) -> ColumnElement[int]:
-    return case((Team.turn < turn, turn), else_=Team.turn)
+def _effective() -> ColumnElement[int]:
+    return case((Team.turn < _AT, _AT), else_=Team.turn)
 
 
 def _running(key: InstrumentedAttribute[str]) -> Any:
@@ -201,6 +230,6 @@ def _weight(shares: Shares) -> Any:
     return case(dict(shares.weights), value=Team.slug, else_=1) if shares.weights else literal(1)
 
 
-def _urgency(now: int) -> ColumnElement[int]:
-    urgent = or_(Deployment.target == Target.PRODUCTION, Deployment.created_at < now - PATIENCE_MS)
+def _urgency() -> ColumnElement[int]:
+    urgent = or_(Deployment.target == Target.PRODUCTION, Deployment.created_at < _NOW - PATIENCE_MS)
     return case((urgent, 0), else_=1)

@@ -21,6 +21,7 @@ from scalemesh.errors import BadSettings, ScaleMeshError
 log = structlog.get_logger(__name__)
 
 SLOW_POLL_S = 1.0
+SWEEP_S = 60.0
 BATCH = 32  # claimed in one transaction
 _RESTART_S = 1.0
 Act = Callable[[], Awaitable[object]]
@@ -55,7 +56,7 @@ class Dispatcher:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._forever("claim", self._claim_all))
             group.create_task(self._forever("reconcile", self._reconciler.step))
-            group.create_task(self._forever("sweep", self._reconciler.sweep, every_s=60))
+            group.create_task(self._every("sweep", self._reconciler.sweep, SWEEP_S))
 
     async def drain(self) -> None:
         """A clean stop: what runs here is stopped and queued again, at once and without counting as a fault.
@@ -78,7 +79,10 @@ class Dispatcher:
     async def _claim_all(self) -> None:
         own = self._settings
         limits = ClaimLimits(own.concurrency, own.team_concurrency, own.project_concurrency)
-        while claimed := await self._queue.claim(own.name, self._backend.name, limits, BATCH):
+        is_more = True
+        while is_more:
+            claimed = await self._queue.claim(own.name, self._backend.name, limits, BATCH)
+            is_more = len(claimed) == BATCH
             for each in claimed:
                 task = asyncio.create_task(self._launch(each))
                 self._launching.add(task)
@@ -102,11 +106,16 @@ class Dispatcher:
         except Exception:  # the database, most likely: the lease sees to the attempt
             log.exception("launch not recorded", attempt=claimed.attempt)
 
-    async def _forever(self, name: str, act: Act, every_s: float = SLOW_POLL_S) -> None:
+    async def _forever(self, name: str, act: Act) -> None:
         with self._wakeup.listen("queue") as listener:
             while True:
                 await self._guarded(name, act)
-                await listener.wait(every_s)
+                await listener.wait(SLOW_POLL_S)
+
+    async def _every(self, name: str, act: Act, seconds: float) -> None:
+        while True:
+            await self._guarded(name, act)
+            await asyncio.sleep(seconds)
 
     async def _guarded(self, name: str, act: Act) -> bool:
         """One round; whatever goes wrong is reported and tried again: a dispatcher does not die of a bad moment."""
