@@ -9,14 +9,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from scalemesh.core.ids import new_id
-from scalemesh.dispatch.backends.local import LocalBackend, LocalSettings
-from scalemesh.dispatch.caches import Caches
 from scalemesh.dispatch.dispatcher import Dispatcher, DispatchSettings
 from scalemesh.dispatch.toolchains.broker import Broker
 from scalemesh.dispatch.toolchains.store import Store
-from scalemesh.errors import BadSettings
+from scalemesh.main import backends
 from scalemesh.main.gc import collecting
-from scalemesh.main.platform import Platform, environ_of_programs, open_platform, repositories, uids
+from scalemesh.main.platform import Platform, open_platform, uids
 from scalemesh.main.process import until_signal
 from scalemesh.sandbox import probe
 from scalemesh.settings import Settings
@@ -31,7 +29,7 @@ async def serve(settings: Settings) -> None:
 
 async def require_sandbox(settings: Settings) -> None:
     """Raises BadSettings, with cause and fix, where builds cannot be isolated and the operator wants them to be."""
-    if settings.build.sandbox != "none":
+    if settings.builder == "local" and settings.build.sandbox != "none":
         await probe.require(settings.build.uid_first)
 
 
@@ -41,7 +39,7 @@ async def dispatching(platform: Platform) -> AsyncIterator[asyncio.Task[None]]:
     settings = platform.settings
     store, build = Store(settings.data_dir / "toolchains"), settings.build
     async with (
-        _backend(settings) as backend,
+        backends.backend(settings) as backend,
         Broker(store, settings.data_dir / "broker", uids(settings)),
         collecting(platform.deployments),
     ):
@@ -60,28 +58,6 @@ async def dispatching(platform: Platform) -> AsyncIterator[asyncio.Task[None]]:
             with contextlib.suppress(asyncio.CancelledError):
                 await running
             await dispatcher.drain()
-
-
-def _backend(settings: Settings) -> LocalBackend:
-    if settings.builder != "local":
-        raise BadSettings(
-            f"SCALEMESH_BUILDER={settings.builder!r}: unknown.", hint="Known: local.", field="SCALEMESH_BUILDER"
-        )
-    toolchains = settings.data_dir / "toolchains"
-    toolchains.mkdir(exist_ok=True)
-    return LocalBackend(
-        LocalSettings(
-            builds=settings.data_dir / "builds",
-            toolchains=toolchains,
-            broker=settings.data_dir / "broker",
-            api_url=settings.internal_url,
-            sandbox="none" if settings.build.sandbox == "none" else "bubblewrap",
-            uids=uids(settings),
-            readable=(repositories(settings),),
-            caches=Caches(settings.data_dir / "caches", settings.build.cache_bytes),
-            environ=environ_of_programs(),
-        )
-    )
 
 
 def _name(data_dir: Path) -> str:

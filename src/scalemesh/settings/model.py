@@ -61,8 +61,31 @@ class BuildSettings:
     cache_bytes: int = _setting(
         "BUILD_CACHE_BYTES", 4 * 1024**3, "caches of one project's production, and of its branches; bytes or `4GB`"
     )
+    image: str = _setting("BUILD_IMAGE", "", "image of the build server, where builds run in containers")
     lease_s: int = _setting("BUILD_LEASE", 30, "seconds without a sign of life after which a build is tried again")
     attempts: int = _setting("BUILD_ATTEMPTS", 3, "tries at one deployment when the platform is at fault")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KubernetesSettings:
+    """Builds as Kubernetes Jobs (`SCALEMESH_BUILDER=kubernetes`), in the cluster of KUBECONFIG or our own pod's."""
+
+    namespace: str = _setting("KUBERNETES_NAMESPACE", "scalemesh-builds", "namespace of the builds' Jobs")
+    pull_policy: str = _setting("KUBERNETES_PULL_POLICY", "IfNotPresent", "imagePullPolicy of the build image")
+    runtime_class: str = _setting("KUBERNETES_RUNTIME_CLASS", "", "runtimeClassName of builds, such as gvisor or kata")
+    service_account: str = _setting(
+        "KUBERNETES_SERVICE_ACCOUNT", "", "service account of builds; its token is not mounted"
+    )
+    node_selector: tuple[str, ...] = _setting(
+        "KUBERNETES_NODE_SELECTOR", (), "labels of the nodes that builds run on, `label=value` by comma"
+    )
+    tolerations: str = _setting("KUBERNETES_TOLERATIONS", "", "tolerations of builds, a JSON list")
+    cpu_request: float = _setting(
+        "KUBERNETES_CPU_REQUEST", 0.5, "share of a build's processors (BUILD_CPUS) that its pod reserves"
+    )
+    unschedulable_s: int = _setting(
+        "KUBERNETES_UNSCHEDULABLE", 600, "seconds without a node with room after which a build is tried again"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +119,7 @@ class Settings:
     storage_url: str = _setting("STORAGE_URL", "", "artifact store; default file:///<data>/artifacts")
     log_bus_url: str = _setting("LOG_BUS_URL", "memory://", "log bus")
     log_archive_url: str = _setting("LOG_ARCHIVE_URL", "", "log archive; default sqlite:///<data>/logs.db")
-    builder: str = _setting("BUILDER", "local", "where builds run: local")
+    builder: str = _setting("BUILDER", "local", "where builds run: local, kubernetes")
     secret_key: str = _setting(
         "SECRET_KEY",
         "",
@@ -110,3 +133,4 @@ class Settings:
     setup_token: str = _setting("SETUP_TOKEN", "", "fixes the first-run token, for automation", secret=True)
     build: BuildSettings = field(default_factory=BuildSettings)
     edge: EdgeSettings = field(default_factory=EdgeSettings)
+    kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
