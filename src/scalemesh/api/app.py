@@ -7,10 +7,21 @@ from starlette.types import ASGIApp
 
 from scalemesh.api import openapi, problems
 from scalemesh.api.guard import Guard
-from scalemesh.api.routes import accounts, builds, deployments, edges, health, hooks, logs, projects, uploads
+from scalemesh.api.routes import (
+    accounts,
+    builds,
+    deployments,
+    edges,
+    health,
+    hooks,
+    log_search,
+    logs,
+    projects,
+    uploads,
+)
 from scalemesh.api.services import Services
 
-_ROUTES = (accounts, projects, deployments, logs, uploads, hooks, builds, edges, health)
+_ROUTES = (accounts, projects, deployments, logs, log_search, uploads, hooks, builds, edges, health)
 
 
 def create_app(services: Services, pages: Sequence[APIRouter] = ()) -> ASGIApp:

@@ -199,13 +199,25 @@ def _step(step: dict[str, Any]) -> str:
 
 
 def logs(
-    identifier: Identifier,
+    identifier: Annotated[
+        str, typer.Argument(metavar="DEPLOYMENT", help="Its id; or a project, to search all its logs.")
+    ],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep showing lines until the end.")] = False,
     after: Annotated[int, typer.Option(help="Only lines numbered above this.")] = -1,
+    search: Annotated[str | None, typer.Option(help="Only lines with all these words.")] = None,
+    grep: Annotated[str | None, typer.Option(help="Only lines that match this regular expression (RE2).")] = None,
+    level: Annotated[str | None, typer.Option(help="Only lines of this level: debug, info, warn, error.")] = None,
+    step: Annotated[str | None, typer.Option(help="Only lines of this step, such as build.")] = None,
+    context: Annotated[int, typer.Option("--context", "-C", help="So many lines around each hit.", min=0, max=20)] = 0,
     json: output.Json = False,
 ) -> None:
-    """Print a deployment's log."""
+    """Print a deployment's log, or what is searched for in it."""
     with session.client() as client:
+        if any(given is not None for given in (search, grep, level, step)):
+            mode, text = ("regex", grep) if grep is not None else ("words", search)
+            asked = {"q": text, "mode": mode, "level": level, "step": step, "context": context}
+            _search(client, identifier, asked, json=json)
+            return
         if follow:
             _follow(client, identifier, after=after, json=json)
             return
@@ -213,6 +225,17 @@ def logs(
             for line in lines:
                 output.as_json(line) if json else output.log_line(dict(line))
             after = lines[-1]["seq"]
+
+
+def _search(client: Client, of: str, asked: dict[str, Any], *, json: bool) -> None:
+    """Exit code 1 where nothing is found, as grep has it."""
+    hits = client.search_logs(of, is_project=not of.startswith("dpl_"), **asked)
+    found = False
+    for hit in hits:
+        output.as_json(hit) if json else output.hit(hit)
+        found = True
+    if not found:
+        raise typer.Exit(FAILED)
 
 
 def cancel(identifier: Identifier, json: output.Json = False) -> None:

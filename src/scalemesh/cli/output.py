@@ -103,3 +103,27 @@ def log_line(line: dict[str, Any]) -> None:
         text = f"\x1b[2m{text}\x1b[0m" if console.is_terminal and line.get("level") == "info" else text
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def hit(found: dict[str, Any]) -> None:
+    """A search hit between its neighbours, each behind `deployment:number`, as grep does it: `-` for neighbours."""
+    shown = [
+        *((line, "-") for line in found["before"]),
+        (found["line"], ":"),
+        *((line, "-") for line in found["after"]),
+    ]
+    for line, mark in shown:
+        text = _highlighted(line["text"], found["ranges"]) if mark == ":" else safe(line["text"], keep_colour=False)
+        sys.stdout.write(f"{found['deployment']}{mark}{line['seq'] + 1}{mark}{text}\n")
+    if len(shown) > 1:
+        sys.stdout.write("--\n")
+
+
+def _highlighted(text: str, ranges: Iterable[Sequence[int]]) -> str:
+    if not console.is_terminal:
+        return safe(text, keep_colour=False)
+    done, at = "", 0
+    for start, end in ranges:
+        kept, hit = safe(text[at:start], keep_colour=False), safe(text[start:end], keep_colour=False)
+        done, at = f"{done}{kept}\x1b[1;31m{hit}\x1b[0m", end
+    return done + safe(text[at:], keep_colour=False)

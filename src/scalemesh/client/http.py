@@ -120,6 +120,10 @@ class Client:
         page: LogPage = self.call("GET", f"/deployments/{_part(identifier)}/logs", params=params)
         return page
 
+    def search_logs(self, of: str, *, is_project: bool, **params: Any) -> Iterator[dict[str, Any]]:
+        """Hits in the log of a deployment, or in those of a project, page by page."""
+        return self.pages(f"/{'projects' if is_project else 'deployments'}/{_part(of)}/logs/search", **_given(params))
+
     def env(self, project: str) -> list[dict[str, Any]]:
         return list(self.pages(f"/projects/{_part(project)}/env"))
 

@@ -43,6 +43,8 @@ from scalemesh.deployments.views import (
     shown_state,
 )
 from scalemesh.errors import Conflict, InvalidInput, NotFound
+from scalemesh.logs.hits import Found
+from scalemesh.logs.search import Search
 from scalemesh.logs.service import LogService
 from scalemesh.projects import Projects, Sites, parse
 from scalemesh.rules.decide import decide
@@ -239,6 +241,36 @@ class Deployments:
         async with self._db.read() as session:
             row = await self._find(session, actor, deployment_id, "deployment:read")
         return self._logs.tail(row.id, after, end=lambda: self.log_end(row.id))
+
+    async def search_log(
+        self,
+        actor: Actor,
+        deployment_id: str,
+        search: Search,
+        cursor: str | None = None,
+        limit: int = 50,
+        context: int = 0,
+    ) -> Found:
+        """A page of hits in one deployment's log, by seq. Raises InvalidInput."""
+        async with self._db.read() as session:
+            row = await self._find(session, actor, deployment_id, "deployment:read")
+        return await self._logs.search([row.id], search, cursor, limit=limit, context=context)
+
+    async def search_logs(
+        self,
+        actor: Actor,
+        project_ref: str,
+        search: Search,
+        cursor: str | None = None,
+        limit: int = 50,
+        context: int = 0,
+    ) -> Found:
+        """A page of hits in the logs of a project's deployments: newest deployment first, each by seq."""
+        async with self._db.read() as session:
+            project = await self._projects.find(session, actor, project_ref, "deployment:read")
+            ids = select(Deployment.id).where(Deployment.project_id == project.id).order_by(Deployment.id.desc())
+            deployments = (await session.scalars(ids)).all()
+        return await self._logs.search(deployments, search, cursor, limit=limit, context=context)
 
     async def log_end(self, deployment_id: str) -> int | None:
         """None while more lines may come; else the number after the last one."""

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalemesh.core.build import STEPS
-from scalemesh.dashboard import dotenv, plain, words
+from scalemesh.dashboard import dotenv, words
 from scalemesh.dashboard.progress import progress
 from scalemesh.errors import InvalidInput
+from scalemesh.logs import plain
 from tests.unit.dashboard.memory_services import step
 
 NOW = 1_700_000_000_000

@@ -6,11 +6,12 @@ from fastapi import Response
 from fastapi.responses import StreamingResponse
 
 from scalemesh.core.clock import rfc3339
-from scalemesh.dashboard import access, plain
+from scalemesh.dashboard import access
 from scalemesh.dashboard.progress import progress
 from scalemesh.dashboard.services import Services
 from scalemesh.dashboard.visit import MemberVisit
 from scalemesh.errors import Conflict, InvalidInput, ScaleMeshError
+from scalemesh.logs import plain
 
 _LINES_PER_READ = 1000
 

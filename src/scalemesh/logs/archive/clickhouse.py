@@ -33,7 +33,7 @@ _DURABLE = {"async_insert": 1, "wait_for_async_insert": 1}
 
 
 class ClickHouseArchive(Archive):
-    """`clickhouse://user:password@host:8123/database?retention_days=90&secure=true`; options go to clickhouse-connect."""
+    """`clickhouse://user:password@host:8123/database?retention_days=90&secure=true`; the rest is the client's."""
 
     def __init__(self, url: str) -> None:
         address = urlsplit(url)

@@ -1,4 +1,4 @@
-"""A log line as plain text: escape sequences gone, hidden characters visible (as static/js/ansi.js shows them)."""
+"""A log line as plain text: escape sequences gone, hidden characters visible (as the viewer shows them)."""
 
 import re
 
