@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from scalemesh.artifacts import frames
 from scalemesh.buildserver.control.memory import MemoryControl
-from scalemesh.core.build import Batch, ClaimRequest, Missing, MissingAnswer
+from scalemesh.core.build import Batch, ClaimRequest, Missing, MissingAnswer, SignedPuts
 from scalemesh.core.documents import Document, decode, encode
 from scalemesh.core.manifest import Manifest
 from scalemesh.errors import NotFound, ScaleMeshError, Unavailable
@@ -73,6 +73,8 @@ class BuildApi:
             return _json(await control.heartbeat())
         if act == "missing":
             return _json(MissingAnswer(missing=sorted(await control.missing(decode(Missing, body).blobs))))
+        if act == "presign":
+            return _json(SignedPuts(puts=await control.presign(decode(Missing, body).blobs)))
         await control.manifest(decode(Manifest, body))
         return Response(status_code=204)
 
