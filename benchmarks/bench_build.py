@@ -56,7 +56,7 @@ SITES = (
         "# Note {n}\n\nRound {n}\n",
         files={
             "package.json": '{"name": "app", "private": true, "type": "module", "scripts": {"build": "astro build"}, '
-            '"dependencies": {"astro": "^5"}}',
+            '"dependencies": {"astro": "^5"}, "overrides": {"rollup": "npm:@rollup/wasm-node@^4"}}',  # as above
             "src/pages/[page].astro": "---\nexport const getStaticPaths = () =>\n  Array.from({length: 100}, (_, n) => "
             "({params: {page: `page-${n}`}}))\nconst {page} = Astro.params\n---\n<html><h1>{page}</h1></html>\n",
             "src/pages/index.astro": "<html><body><h1>Front</h1></body></html>\n",
