@@ -6,7 +6,7 @@ DATA := .data
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-matrix chaos lint format bench bench-idle bench-start bench-deploy bench-build bench-edge docs clean
+.PHONY: help install run test test-matrix chaos lint format bench bench-idle bench-start bench-deploy bench-build bench-edge bench-logs docs clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ bench-build: $(BIN)/.dev ## cold, one file changed and identical deploys beside 
 
 bench-edge: $(BIN)/.dev ## the edge beside nginx
 	$(BIN)/python -m benchmarks.bench_edge
+
+bench-logs: $(BIN)/.dev ## log lines per second, and to a WebSocket client
+	$(BIN)/python -m benchmarks.bench_logs
 
 docs: $(BIN)/.dev ## write docs/configuration.md anew from the settings
 	$(BIN)/python docs/make_configuration.py

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from pwdlib.hashers.argon2 import Argon2Hasher
@@ -162,13 +162,17 @@ async def frames(blobs: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 @asynccontextmanager
 async def open_kit(
-    database_url: str, policy: BuildPolicy | None = None, wakeup: Wakeup | None = None
+    database_url: str,
+    policy: BuildPolicy | None = None,
+    wakeup: Wakeup | None = None,
+    logs: LogService | None = None,
 ) -> AsyncIterator[Kit]:
-    """The database must have been migrated."""
+    """The database must have been migrated, and `logs` been entered."""
     wakeup = wakeup or Wakeup()
     clock, sources, sites = Clock(), MemorySources(), Sites("http://*.localhost:8080")
     store = BlobStore("memory:///")
-    async with Database(database_url) as db, LogService(MemoryBus(), MemoryArchive()) as logs:
+    own = LogService(MemoryBus(), MemoryArchive())
+    async with Database(database_url) as db, nullcontext(logs) if logs else own as logs:
         projects = Projects(db, Cipher(b"k" * 32), sites, check_url=lambda url: url, wakeup=wakeup, clock=clock)
         yield Kit(
             db=db,
