@@ -17,7 +17,6 @@ SHOWN = (
     "install_command",
     "build_command",
     "output_directory",
-    "ignore_command",
     "root_directory",
     "sources",
 )
@@ -31,7 +30,8 @@ def plan(directory: Path, root_directory: str = "", *, target: str = "production
         listing += [(Path(base) / leaf).relative_to(directory).as_posix() for leaf in leaves]
     settings = BuildSettings(root_directory=root_directory)
     made = detect(listing, lambda path: _read(directory / path), settings, contexts(target, branch))
-    return {name: value for name, value in msgspec.structs.asdict(made).items() if name in SHOWN}
+    shown = {name: value for name, value in msgspec.structs.asdict(made).items() if name in SHOWN}
+    return shown | ({"ignore_command": made.ignore_command} if made.ignore_command else {})
 
 
 def _read(path: Path) -> bytes | None:
