@@ -49,6 +49,12 @@ class Accounts:
         Only its hash is kept: without `fixed_token` every call makes a new one, and the one before it is void.
         """
         token = fixed_token or new_secret("sms")
+        try:
+            return await self._keep_setup_token(token)
+        except IntegrityError:  # another API made the first one at this moment
+            return await self._keep_setup_token(token)
+
+    async def _keep_setup_token(self, token: str) -> str | None:
         async with self._db.write() as session:
             if await session.get(Installation, _COMPLETED):
                 return None

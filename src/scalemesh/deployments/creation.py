@@ -9,12 +9,12 @@ from scalemesh.core.build import GitSource, Source
 from scalemesh.core.documents import encode
 from scalemesh.core.ids import new_host_id, new_id
 from scalemesh.core.logs import LogLine
-from scalemesh.core.state import Event, State
+from scalemesh.core.state import TERMINAL, Event, State
 from scalemesh.db.tables import Deployment, Project, Target
 from scalemesh.deployments import admission, journal
 from scalemesh.deployments.policy import BuildPolicy
 from scalemesh.deployments.reuse import Reused, reuse
-from scalemesh.deployments.state import Cause, apply, locked
+from scalemesh.deployments.state import Cause, apply, locked, request_cancel
 from scalemesh.projects import Sites
 from scalemesh.projects.hosts import claim_deployment, deployment_label
 
@@ -78,11 +78,11 @@ class Creation:
         await apply(session, row.id, Event.CANCELED, attempt=row.attempt, now=now, cause=cause)
         return journal.reserve(row, cause.message, now, "warn")
 
-    async def supersede(self, session: AsyncSession, newer: Deployment) -> list[LogLine]:
-        """Cancels what waits for the same branch and target and is older; what has begun goes on."""
+    async def supersede(self, session: AsyncSession, newer: Deployment, *, running: bool = False) -> list[LogLine]:
+        """Cancels what waits for the same branch and target and is older; previews that run too, if `running`."""
         older = select(Deployment.id).where(
             Deployment.project_id == newer.project_id,
-            Deployment.state == State.QUEUED,
+            Deployment.state.not_in(TERMINAL),
             Deployment.ref == newer.ref,
             Deployment.target == newer.target,
             Deployment.trigger.in_(_FOLLOWS_BRANCH),
@@ -94,4 +94,6 @@ class Creation:
             row = await locked(session, deployment_id)
             if row.state == State.QUEUED:  # still: a dispatcher may have been faster
                 lines.append(await self.skip(session, row, cause))
+            elif running and row.target == Target.PREVIEW and row.state not in TERMINAL:
+                request_cancel(row, self._clock(), cause)
         return lines

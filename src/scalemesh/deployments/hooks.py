@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 
 import msgspec
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scalemesh.core.build import GitSource
+from scalemesh.core.build import BuildSettings, GitSource
+from scalemesh.core.documents import decode
 from scalemesh.core.logs import LogLine
+from scalemesh.core.state import State
 from scalemesh.db import Database, Wakeup
 from scalemesh.db.tables import Deployment, HookDelivery, Project, Target
 from scalemesh.deployments import journal
@@ -110,16 +112,30 @@ class Hooks:
         return row.id
 
     async def _insert(self, session: AsyncSession, project: Project, row: Deployment, push: Push) -> Sequence[LogLine]:
-        if push.is_skipped:
+        if why := await self._skipped(session, project, row, push):
             await self._creation.insert(session, project, row)
-            return [
-                await self._creation.skip(session, row, Cause("skipped", "The commit's message asks for no build."))
-            ]
-        lines = await self._creation.supersede(session, row)
+            return [await self._creation.skip(session, row, Cause("skipped", why))]
+        lines = await self._creation.supersede(session, row, running=project.cancel_running)
         await self._creation.admit(session, row)
         await self._creation.insert(session, project, row)
         reused = await self._creation.reuse(session, row)
         return [*lines, reused.line] if reused else lines
+
+    async def _skipped(self, session: AsyncSession, project: Project, row: Deployment, push: Push) -> str | None:
+        """Why it is not built; what an older push of the branch was to bring must be there, or on its way."""
+        if push.is_skipped:
+            return "The commit's message asks for no build."
+        root = decode(BuildSettings, project.settings).root_directory
+        if not project.skip_unaffected or not push.is_outside(root):
+            return None
+        older = select(Deployment.state).where(
+            Deployment.project_id == project.id,
+            Deployment.ref == row.ref,
+            Deployment.target == row.target,
+            func.coalesce(Deployment.error_code, "") != "skipped",
+        )
+        last = await session.scalar(older.order_by(Deployment.id.desc()).limit(1))
+        return f"Nothing under {root} has changed." if last not in {None, State.ERROR, State.CANCELED} else None
 
     def _row(self, project: Project, git_url: str, push: Push) -> Deployment:
         is_production = push.branch == (project.production_branch or push.default_branch)

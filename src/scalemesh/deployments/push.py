@@ -12,6 +12,11 @@ from scalemesh.errors import InvalidInput
 
 _MAX_MESSAGE = 10_000
 _MAX_AUTHOR = 200
+_MAX_COMMITS = 2048  # GitHub lists no more
+_MAX_FILES = 3000
+_OF_WORKSPACE = frozenset(
+    ("package.json", "package-lock.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", "yarn.lock", "bun.lock", "bun.lockb")
+)
 _BRANCH = "refs/heads/"
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 # GitHub's, GitLab's and Bitbucket's, Netlify's and Cloudflare's markers: anywhere in the message, in any case.
@@ -31,6 +36,9 @@ class _Commit(msgspec.Struct, frozen=True):
     tree_id: str | None = None
     message: str = ""
     author: _Author = _Author()
+    added: list[str] = []
+    modified: list[str] = []
+    removed: list[str] = []
 
 
 class _Repository(msgspec.Struct, frozen=True):
@@ -40,13 +48,16 @@ class _Repository(msgspec.Struct, frozen=True):
 class _Payload(msgspec.Struct, frozen=True):
     ref: str
     after: str
+    created: bool = False
+    forced: bool = False
     deleted: bool = False
+    commits: list[_Commit] = []
     head_commit: _Commit | None = None
     repository: _Repository = _Repository()
 
 
 class Push(msgspec.Struct, frozen=True):
-    """A branch's new head. `default_branch` is the repository's."""
+    """A branch's new head. `default_branch` is the repository's; `changed` None: the push does not say."""
 
     branch: str
     commit: str
@@ -54,6 +65,15 @@ class Push(msgspec.Struct, frozen=True):
     message: str
     author: str
     default_branch: str | None
+    changed: frozenset[str] | None = None
+
+    def is_outside(self, root_directory: str) -> bool:
+        """Whether it surely changed nothing there, nor what a workspace's packages have in common above it."""
+        if not root_directory or not self.changed:
+            return False
+        parts = root_directory.split("/")
+        shared = {"/".join([*parts[:n], name]) for n in range(len(parts)) for name in _OF_WORKSPACE}
+        return not any(path.startswith(f"{root_directory}/") or path in shared for path in self.changed)
 
     @property
     def is_skipped(self) -> bool:
@@ -78,7 +98,19 @@ def parse(body: bytes, content_type: str = "application/json") -> Push | str:
         message=_text(head.message, _MAX_MESSAGE) if head else "",
         author=_text(head.author.name, _MAX_AUTHOR) if head else "",
         default_branch=payload.repository.default_branch,
+        changed=_changed(payload),
     )
+
+
+def _changed(payload: _Payload) -> frozenset[str] | None:
+    """A new or rewritten branch differs from what was there in more than its commits say; long lists are cut."""
+    commits = payload.commits
+    lists = [part for commit in commits for part in (commit.added, commit.modified, commit.removed)]
+    if payload.created or payload.forced or not commits or len(commits) >= _MAX_COMMITS:
+        return None
+    if any(len(part) >= _MAX_FILES for part in lists):
+        return None
+    return frozenset(path for part in lists for path in part)
 
 
 def _text(given: str, limit: int) -> str:

@@ -16,7 +16,7 @@ from scalemesh.db import Database, Wakeup
 from scalemesh.db.tables import Attempt, Deployment
 from scalemesh.deployments import fairness, journal
 from scalemesh.deployments.policy import BuildPolicy
-from scalemesh.deployments.state import Cause, advance, apply, locked
+from scalemesh.deployments.state import CANCELED, Cause, advance, apply, cause_of_cancel, locked
 from scalemesh.errors import NotFound
 from scalemesh.logs.service import LogService
 
@@ -165,7 +165,7 @@ class Queue:
 
     async def canceled(self, attempt_id: str) -> State | None:
         """The backend has stopped it. None when the attempt is over already."""
-        return await self._end(attempt_id, Event.CANCELED, Cause("canceled", "Canceled."))
+        return await self._end(attempt_id, Event.CANCELED, CANCELED)
 
     async def cleaned(self, attempt_id: str) -> None:
         """Nothing of this attempt is left: no process, mount, cgroup or file."""
@@ -226,9 +226,11 @@ async def end(
         faults = await _faults(session, row.id)
         not_before += 0 if cause.code == SHUTDOWN else _BACKOFF_MS * 2 ** (faults - 1)
         if row.cancel_requested_at is not None:
-            event, cause = Event.CANCELED, Cause("canceled", "Canceled.")
+            event = Event.CANCELED
         elif faults >= policy.attempts:
             event, cause = Event.FAILED, Cause(cause.code, f"{cause.message} (tried {faults} times)")
+    if event is Event.CANCELED:
+        cause = cause_of_cancel(row)
     again = event is Event.REQUEUED
     line = journal.reserve(row, f"{cause.message} Trying again." if again else cause.message, now, _LEVELS[event])
     ended = await apply(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from sqlalchemy import Select, func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scalemesh.core.build import BlobRef
@@ -28,13 +29,19 @@ class Routes:
     async def ensure_edge(self, name: str, token: str = "") -> str:
         """The edge of this name with this token (or a new one), made or changed; answers the token."""
         secret = token or new_secret("sme")
+        try:
+            await self._put_edge(name, secret)
+        except IntegrityError:  # another API made it at this moment
+            await self._put_edge(name, secret)
+        return secret
+
+    async def _put_edge(self, name: str, secret: str) -> None:
         async with self._db.write() as session:
             row = await session.scalar(select(Edge).where(Edge.name == name))
             if row is None:
                 row = Edge(id=new_id("edg"), name=name, created_at=self._clock())
                 session.add(row)
             row.token_hash, row.revoked_at = secret_hash(secret), None
-        return secret
 
     async def authenticate(self, token: str) -> str:
         """The edge's id. Raises Unauthenticated."""

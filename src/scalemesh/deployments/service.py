@@ -30,7 +30,7 @@ from scalemesh.deployments.hooks import Hooks
 from scalemesh.deployments.policy import BuildPolicy
 from scalemesh.deployments.queue import Queue
 from scalemesh.deployments.routes import Routes
-from scalemesh.deployments.state import Cause, apply, locked
+from scalemesh.deployments.state import CANCELED, apply, locked, request_cancel
 from scalemesh.deployments.uploads import Uploads
 from scalemesh.deployments.views import (
     AliasView,
@@ -348,10 +348,10 @@ class Deployments:
                 Event.CANCELED,
                 attempt=row.attempt,
                 now=now,
-                cause=Cause("canceled", "Canceled."),
+                cause=CANCELED,
             )
             return journal.reserve(row, "Canceled.", now, "warn")
-        row.cancel_requested_at = row.cancel_requested_at or now
+        request_cancel(row, now, CANCELED)
         return None
 
     async def _cancel_all(self, project_id: str) -> None:

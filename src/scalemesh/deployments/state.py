@@ -20,6 +20,9 @@ class Cause:
     message: str
 
 
+CANCELED = Cause("canceled", "Canceled.")
+
+
 async def locked(session: AsyncSession, deployment_id: str) -> Deployment:
     """The row, locked until the end of the transaction. Raises NotFound."""
     query = select(Deployment).where(Deployment.id == deployment_id).with_for_update(key_share=True)
@@ -72,6 +75,18 @@ def advance(
     if after in TERMINAL:
         row.finished_at, row.deadline_at = now, None
         row.ready_at = now if after is State.READY else None
+    if after is State.READY:
+        row.error_code = row.error_message = None  # a cancel that came too late
     if cause is not None:
         row.error_code, row.error_message = cause.code[:64], cause.message[:MAX_MESSAGE]
     return row
+
+
+def request_cancel(row: Deployment, now: int, cause: Cause) -> None:
+    """Of a locked one that runs: it ends once its dispatcher has stopped it, for the first cause given."""
+    if row.cancel_requested_at is None:
+        row.cancel_requested_at, row.error_code, row.error_message = now, cause.code, cause.message
+
+
+def cause_of_cancel(row: Deployment) -> Cause:
+    return Cause(row.error_code, row.error_message or "") if row.error_code else CANCELED

@@ -8,7 +8,7 @@ from scalemesh.core.build import GitSource, Plan, Source, UploadFile
 from scalemesh.core.clock import rfc3339
 from scalemesh.core.documents import Document
 from scalemesh.core.manifest import Manifest
-from scalemesh.core.state import State
+from scalemesh.core.state import TERMINAL, State
 from scalemesh.db.tables import Deployment, Project
 from scalemesh.deployments.fairness import Place
 from scalemesh.projects import Sites
@@ -159,7 +159,9 @@ def deployment_view(
         commit=_commit(row),
         attempt=row.attempt,
         queue=_queue(place),
-        error=ErrorView(code=row.error_code, message=row.error_message or "") if row.error_code else None,
+        error=ErrorView(code=row.error_code, message=row.error_message or "")
+        if row.error_code and state in TERMINAL
+        else None,
         plan=msgspec.json.decode(row.plan, type=Plan) if row.plan else None,
         steps=[_step(step) for step in msgspec.json.decode(row.steps, type=list[StepRow])],
         output=None if row.output_files is None else OutputView(files=row.output_files, bytes=row.output_bytes or 0),

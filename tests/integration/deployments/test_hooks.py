@@ -13,7 +13,7 @@ from scalemesh.accounts import Actor
 from scalemesh.deployments import HookAnswer
 from scalemesh.errors import Unauthenticated
 from scalemesh.projects import ProjectChanges
-from scalemesh.testing.factories import Kit
+from scalemesh.testing.factories import DISPATCHER, Kit
 
 
 @dataclass
@@ -185,6 +185,29 @@ class TestSupersede:
         await github.push()
         assert await github.state(running) == ("building", None)
 
+    async def test_running_previews_are_canceled_where_the_project_says_so(self, github: GitHub) -> None:
+        await github.kit.projects.update(github.actor, "blog", ProjectChanges(cancel_running=True))
+        production, preview = await github.push(), await github.push("feat")
+        for _ in range(2):
+            await github.kit.launched()
+        await github.push()
+        await github.push("feat")
+        (due,) = await github.kit.deployments.queue.due(DISPATCHER)
+        assert (due.reason, due.live.deployment) == ("cancel", preview.deployment)
+        assert await github.state(preview) == ("building", None)
+        await github.kit.deployments.queue.canceled(due.live.attempt)
+        assert await github.state(preview) == ("canceled", "superseded")
+        assert await github.state(production) == ("building", None)
+
+    async def test_a_cancel_that_came_too_late_leaves_no_trace(self, github: GitHub) -> None:
+        await github.kit.projects.update(github.actor, "blog", ProjectChanges(cancel_running=True))
+        preview = await github.push("feat")
+        agent = await github.kit.launched()
+        await github.push("feat")
+        await agent.publish({"/index.html": b"x"})
+        github.kit.clock.advance(seconds=2)
+        assert await github.state(preview) == ("ready", None)
+
     async def test_other_branch_and_other_project_wait(self, github: GitHub) -> None:
         other = await github.kit.project(github.actor, "shop")
         shop = GitHub(github.kit, github.actor, other.id, await github.kit.projects.make_hook(github.actor, "shop"))
@@ -197,3 +220,45 @@ class TestSupersede:
         again = await github.kit.deployments.redeploy(github.actor, old.id)
         await github.push()
         assert (await github.kit.deployments.get(github.actor, again.id)).state == "queued"
+
+
+class TestUnaffected:
+    @pytest.fixture(autouse=True)
+    async def in_a_folder(self, github: GitHub) -> None:
+        await github.kit.projects.update(github.actor, "blog", ProjectChanges(settings={"root_directory": "apps/web"}))
+
+    async def changing(self, github: GitHub, *paths: str, **more: Any) -> tuple[str, str | None]:
+        commits = [{"id": "1" * 40, "modified": list(paths)}]
+        return await github.state(await github.push(commits=commits, **more))
+
+    async def test_nothing_under_the_root_directory(self, github: GitHub) -> None:
+        await github.kit.ready(github.actor)
+        assert await self.changing(github, "docs/a.md", "apps/webshop/x.js") == ("canceled", "skipped")
+
+    @pytest.mark.parametrize("path", ["apps/web/index.html", "package-lock.json", "apps/package.json"])
+    async def test_something_that_counts(self, github: GitHub, path: str) -> None:
+        await github.kit.ready(github.actor)
+        assert await self.changing(github, "docs/a.md", path) == ("queued", None)
+
+    @pytest.mark.parametrize("more", [{"created": True}, {"forced": True}])
+    async def test_what_the_push_does_not_say_is_built(self, github: GitHub, more: dict[str, Any]) -> None:
+        await github.kit.ready(github.actor)
+        assert await self.changing(github, "docs/a.md", **more) == ("queued", None)
+
+    async def test_unless_the_project_wants_every_push(self, github: GitHub) -> None:
+        await github.kit.ready(github.actor)
+        await github.kit.projects.update(github.actor, "blog", ProjectChanges(skip_unaffected=False))
+        assert await self.changing(github, "docs/a.md") == ("queued", None)
+
+    async def test_the_first_push_is_built(self, github: GitHub) -> None:
+        assert await self.changing(github, "docs/a.md") == ("queued", None)
+
+    async def test_what_an_older_push_brings_still_comes(self, github: GitHub) -> None:
+        older = await github.push()
+        assert await self.changing(github, "docs/a.md") == ("canceled", "skipped")
+        assert await github.state(older) == ("queued", None)
+
+    async def test_what_failed_is_tried_with_the_next_push(self, github: GitHub) -> None:
+        await github.push()
+        await (await github.kit.launched()).fail()
+        assert await self.changing(github, "docs/a.md") == ("queued", None)
