@@ -79,6 +79,7 @@ async def test_next_build_has_them_without_install_or_copy(farm: Farm, git: GitS
     assert (page(second), overlaid(second)) == ("clean", True), shown(second)
 
 
+@pytest.mark.matrix
 async def test_framework_caches_lie_over_them(farm: Farm, git: GitServer, files: Files) -> None:
     notes = [page(await farm.build(given(git, files, f"echo {n} > node_modules/.cache/note"))) for n in (1, 2, 3)]
     assert notes == ["clean", "clean 1", "clean 2"]
@@ -108,6 +109,7 @@ async def test_a_build_that_fails_changes_nothing(farm: Farm, git: GitServer, fi
     assert page(await farm.build(given(git, files))) == "clean"
 
 
+@pytest.mark.matrix
 async def test_a_link_in_their_place_is_not_followed(farm: Farm, git: GitServer, files: Files) -> None:
     await farm.build(given(git, files))
     repository = git.repository(f"linked-{new_id('x')[-6:]}", {})
@@ -117,6 +119,7 @@ async def test_a_link_in_their_place_is_not_followed(farm: Farm, git: GitServer,
     assert "The lockfile has not changed" not in text(linked)
 
 
+@pytest.mark.matrix
 async def test_without_an_overlay_they_are_copied(tmp_path: Path, git: GitServer, files: Files) -> None:
     async with BuildApi().serve() as api, Farm(tmp_path, api, sandbox="none").open() as farm:
         await farm.build(given(git, files))

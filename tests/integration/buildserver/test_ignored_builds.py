@@ -55,6 +55,7 @@ async def test_one_builds(farm: Farm, git: GitServer) -> None:
     assert "ended with 1: the build goes on" in text(control)
 
 
+@pytest.mark.matrix
 async def test_a_command_that_fails_builds(farm: Farm, git: GitServer) -> None:
     assert (await built(farm, git, "no-such-program")).published is not None
 
@@ -68,6 +69,7 @@ async def test_the_commit_deployed_before_can_be_compared_with(farm: Farm, git: 
     assert "2 files changed" in text(control)
 
 
+@pytest.mark.matrix
 async def test_it_runs_in_the_root_directory(farm: Farm, git: GitServer) -> None:
     settings = BuildSettings(ignore_command="test -e a.html", root_directory="docs", output_directory=".")
     assert ignored(await built(farm, git, "", settings=settings))

@@ -91,6 +91,7 @@ async def test_other_bytes_than_the_pointer_names(farm: Farm, git: GitServer, lf
         assert failure(await build(farm, git, lfs, {"a.bin": text})).code == "lfs_object_corrupt"
 
 
+@pytest.mark.matrix
 async def test_more_than_the_disk_is_not_fetched(farm: Farm, git: GitServer, lfs: LfsServer) -> None:
     limits = msgspec.structs.replace(LIMITS, disk_bytes=10_000_000)
     huge = pointer(b"x").replace("size 1", "size 20000000")
@@ -117,6 +118,7 @@ async def test_objects_at_private_addresses_are_refused(farm: Farm, git: GitServ
     assert not any(path == "/canary" for _, path, _, _ in lfs.requests)
 
 
+@pytest.mark.matrix
 async def test_an_lfsconfig_with_another_transport(farm: Farm, git: GitServer, lfs: LfsServer) -> None:
     files = {"a.bin": lfs.add(b"x"), ".lfsconfig": "[lfs]\n\turl = file:///etc\n"}
     assert failure(await build(farm, git, lfs, files)).code == "lfs_refused"

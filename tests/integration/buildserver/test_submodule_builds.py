@@ -72,6 +72,7 @@ async def test_relative_nested_and_at_the_commit_that_is_named(farm: Farm, git: 
     }
 
 
+@pytest.mark.matrix
 async def test_without_an_entry_its_folder_stays_empty(farm: Farm, git: GitServer) -> None:
     given = site(git, gitmodules(other=("elsewhere", "https://127.0.0.1/x")), {"lost": "a" * 40})
     assert "/index.html" in pages(await farm.build(given))
@@ -115,6 +116,7 @@ async def test_addresses_that_are_none(farm: Farm, git: GitServer, url: str) -> 
 
 
 @pytest.mark.parametrize("entry", ["url = -u./payload:x", "url = --upload-pack=touch", "url = x\n\tupdate = !touch x"])
+@pytest.mark.matrix
 async def test_what_git_itself_refuses(farm: Farm, git: GitServer, entry: str) -> None:
     """CVE-2018-17456 and its kind do not even arrive: fsck; were they to, they would be no addresses."""
     module = f'[submodule "bad"]\n\tpath = bad\n\t{entry}\n'
@@ -158,6 +160,7 @@ async def test_endless_recursion_ends(farm: Farm, git: GitServer) -> None:
     assert (found.code, "5 deep" in found.message) == ("submodule_invalid", True)
 
 
+@pytest.mark.matrix
 async def test_the_settings_may_point_into_a_submodule(farm: Farm, git: GitServer) -> None:
     lib = git.repository(name("lib"), {"index.html": "theme"})
     settings = BuildSettings(root_directory="lib")
