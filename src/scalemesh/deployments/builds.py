@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Seq
 from dataclasses import dataclass
 
 import msgspec
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scalemesh.artifacts import receipt
@@ -47,6 +48,7 @@ from scalemesh.projects import Projects, Sites
 from scalemesh.rules.check import fault
 
 MAX_NONCE = 64
+_OWNERS = (Deployment.id, Deployment.team_id, Deployment.project_id)
 
 
 @dataclass(frozen=True)
@@ -92,17 +94,21 @@ class Builds:
 
     async def authenticate(self, attempt_id: str, token: str) -> Build:
         """Raises Unauthenticated for a wrong token and an unknown attempt alike, Conflict for one that is over."""
+        query = (
+            select(Attempt.token_hash, Attempt.ended_at, Attempt.number, *_OWNERS)
+            .join(Deployment, Deployment.id == Attempt.deployment_id)
+            .where(Attempt.id == attempt_id)
+        )
         async with self._db.read() as session:
-            attempt = await session.get(Attempt, attempt_id)
-            row = await session.get(Deployment, attempt.deployment_id) if attempt else None
-        known = attempt.token_hash if attempt else None
-        if attempt is None or row is None or (known is None and attempt.ended_at is None):
+            found = (await session.execute(query)).first()
+        known, ended_at, number, *owners = found or (None, None, 0)
+        if not owners or (known is None and ended_at is None):
             raise Unauthenticated("That build token is not valid.", code="invalid_token")
         if known is None:
-            raise _over(attempt.id)
+            raise _over(attempt_id)
         if not hmac.compare_digest(known, secret_hash(token)):
             raise Unauthenticated("That build token is not valid.", code="invalid_token")
-        return Build(attempt.id, attempt.number, row.id, row.team_id, row.project_id)
+        return Build(attempt_id, number, *owners)
 
     async def claim(self, build: Build, nonce: str) -> Claim:
         """The spec with its secrets, once: the same nonce is answered the same, another one is a Conflict."""
