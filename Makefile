@@ -48,7 +48,7 @@ format: $(BIN)/.dev ## let the formatter decide
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-idle bench-start bench-deploy bench-build bench-edge ## every benchmark; each ends with one line of JSON
+bench: bench-idle bench-start bench-deploy bench-build bench-edge bench-queue ## every benchmark; each ends with one line of JSON
 
 bench-idle: $(BIN)/.dev ## memory of the idle platform
 	$(BIN)/python -m benchmarks.bench_idle
@@ -67,6 +67,10 @@ bench-edge: $(BIN)/.dev ## the edge beside nginx
 
 bench-logs: $(BIN)/.dev ## log lines per second, and to a WebSocket client
 	$(BIN)/python -m benchmarks.bench_logs
+
+bench-queue: $(BIN)/.dev ## claims a second, fairness and waiting beside Procrastinate and SAQ
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group bench
+	$(BIN)/python -m benchmarks.bench_queue
 
 docs: $(BIN)/.dev ## write docs/configuration.md anew from the settings
 	$(BIN)/python docs/make_configuration.py
