@@ -117,7 +117,12 @@ class Settings:
     allowed_hosts: tuple[str, ...] = _setting("ALLOWED_HOSTS", (), "more Host values that the API answers to, by comma")
     database_url: str = _setting("DATABASE_URL", "", "default sqlite+aiosqlite:///<data>/scalemesh.db")
     storage_url: str = _setting("STORAGE_URL", "", "artifact store; default file:///<data>/artifacts")
-    log_bus_url: str = _setting("LOG_BUS_URL", "memory://", "log bus")
+    log_bus_url: str = _setting(
+        "LOG_BUS_URL",
+        "memory://",
+        "log bus: `memory://` (one process), `redis://[user:password@]host:port/0` (6.2+, append-only file on), or "
+        "`kafka://[user:password@]host:port[,host:port]/topic?replication=3`",
+    )
     log_archive_url: str = _setting("LOG_ARCHIVE_URL", "", "log archive; default sqlite:///<data>/logs.db")
     builder: str = _setting("BUILDER", "local", "where builds run: local, kubernetes")
     secret_key: str = _setting(
