@@ -1,5 +1,6 @@
 """What the scripts promise, in a real browser."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,6 +131,36 @@ def test_a_link_to_a_line_leads_there(page: Page, site: LogSite) -> None:
 
     expect(page.get_by_text("line 399", exact=True)).to_be_in_viewport()
     expect(page.locator(".is-linked .line-text")).to_have_text("line 399")
+
+
+@pytest.mark.matrix
+def test_a_hundred_thousand_lines_are_scrolled_through_with_few_in_the_page(page: Page, site: LogSite) -> None:
+    site.plays = [[*[line(n, f"line {n}") for n in range(100_000)], END]]
+    page.goto(f"{site.url}/deployments/dpl_1#L50000")
+    page.set_default_timeout(60_000)
+    expect(page.get_by_text("line 49999", exact=True)).to_be_in_viewport(timeout=60_000)
+    log = page.get_by_role("log")
+    log.focus()
+    page.keyboard.press("End")
+    expect(page.get_by_text("line 99999", exact=True)).to_be_in_viewport(timeout=60_000)
+    page.keyboard.press("Home")
+    expect(page.get_by_text("line 0", exact=True)).to_be_in_viewport(timeout=60_000)
+    assert page.locator(".line").count() < 2000
+
+
+def test_search_marks_and_leads_to_each_hit(page: Page, site: LogSite) -> None:
+    site.plays = [[*[line(n, f"\x1b[31mLine\x1b[0m {n}!") for n in range(3000)], END]]
+    page.goto(f"{site.url}/deployments/dpl_1")
+    expect(page.locator(".line").first).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type(" 1999!")
+    expect(page.locator("[data-log-hits]")).to_have_text("1 line")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-log-hits]")).to_have_text("1 of 1")
+    expect(page.locator("mark")).to_be_in_viewport()
+    expect(page.locator("#L2000")).to_have_class(re.compile("is-linked"))
+    page.keyboard.press("Escape")
+    expect(page.locator("mark")).to_have_count(0)
 
 
 def test_the_end_of_the_log_refreshes_the_page_around_it(page: Page, site: LogSite) -> None:

@@ -1,9 +1,9 @@
-// The log viewer: rows in chunks (those out of sight cost nothing to lay out), follow, links to lines.
+// The log viewer: rows in chunks, of which those in sight are in the page; follow, links to lines, search.
 import { pieces } from "./ansi.js";
 import { follow } from "./stream.js";
 
 const CHUNK_LINES = 200;
-const MAX_CHUNKS = 250; // 50,000 lines stay in the page; all of them are in the download
+const LINE_PX = 20; // of a chunk that has not been seen yet
 const NEAR_END_PX = 48;
 
 const STEPS = { clone: "Clone", detect: "Detect", install: "Install", build: "Build", upload: "Upload" };
@@ -15,15 +15,28 @@ function make(tag, className, text) {
   return element;
 }
 
-function textOf(line) {
+function textOf(line, query) {
   const text = make("span", "line-text");
   for (const piece of pieces(line.text)) {
-    text.append(piece.className ? make("span", piece.className, piece.text) : piece.text);
+    const styled = piece.className ? make("span", piece.className) : document.createDocumentFragment();
+    styled.append(...marked(piece.text, query));
+    text.append(styled);
   }
   return text;
 }
 
-function rowOf(line) {
+// The text in pieces, what is searched for as <mark> elements.
+function marked(text, query) {
+  const parts = [];
+  const lower = text.toLowerCase();
+  let from = 0;
+  for (let at; query && (at = lower.indexOf(query, from)) >= 0; from = at + query.length) {
+    parts.push(text.slice(from, at), make("mark", "hit", text.slice(at, at + query.length)));
+  }
+  return [...parts, text.slice(from)];
+}
+
+function rowOf(line, query) {
   const number = line.seq + 1;
   const row = make("div", `line line-${line.level} line-${line.stream}`);
   row.id = `L${number}`;
@@ -32,46 +45,114 @@ function rowOf(line) {
   link.dataset.n = number;
   link.tabIndex = -1; // thousands of tab stops help nobody; the log itself is one
   link.setAttribute("aria-label", `Line ${number}`);
-  row.append(link, textOf(line));
+  row.append(link, textOf(line, query));
   return row;
 }
 
+// All lines, of which only those in sight (and near it) are in the page: a chunk out of sight is an empty box as high
+// as it was, or as it will be.
 class Rows {
-  constructor(box) {
+  constructor(box, shown) {
     this.box = box;
-    this.chunk = null;
+    this.lines = [];
     this.heading = "";
-    this.dropped = 0;
+    this.query = "";
+    this.linked = null;
+    this.chunk = null;
+    this.chunks = new Map();
+    this.grown = new Set();
+    this.sight = new IntersectionObserver((seen) => {
+      for (const each of seen) {
+        const chunk = this.chunks.get(each.target);
+        if (each.isIntersecting) this.#fill(chunk);
+        else this.#empty(chunk);
+      }
+      shown();
+    }, { root: box, rootMargin: "100% 0px" });
   }
 
   add(line) {
     const heading = `${line.attempt ?? 0} ${line.step}`;
     const isNew = heading !== this.heading && (line.step || this.heading === "");
-    if (!this.chunk || this.chunk.children.length >= CHUNK_LINES || isNew) this.#begin();
+    if (!this.chunk || this.chunk.lines.length >= CHUNK_LINES || isNew) this.#begin();
     if (isNew) this.#head(line, heading);
-    this.chunk.append(rowOf(line));
+    this.lines.push(line);
+    this.chunk.lines.push(line);
+    if (this.chunk.isFull) this.chunk.box.append(this.#row(line));
+    else this.grown.add(this.chunk);
+  }
+
+  // After a batch of lines.
+  measure() {
+    for (const chunk of this.grown) if (!chunk.isFull) chunk.box.style.height = `${chunk.lines.length * LINE_PX}px`;
+    this.grown.clear();
+  }
+
+  // The row of a line, made if it is out of sight; null where there is none.
+  row(number) {
+    for (const chunk of this.chunks.values()) {
+      if (chunk.lines.length && chunk.lines.at(-1).seq + 1 >= number) {
+        this.#fill(chunk);
+        return document.getElementById(`L${number}`);
+      }
+    }
+    return null;
+  }
+
+  link(number) {
+    this.linked = number;
+    this.#again();
+  }
+
+  // → the numbers of the lines that contain it
+  search(query) {
+    this.query = query.toLowerCase();
+    this.#again();
+    if (!this.query) return [];
+    return this.lines.filter((line) => line.text.toLowerCase().includes(this.query)).map((line) => line.seq + 1);
   }
 
   #begin() {
-    if (this.chunk?.children.length >= CHUNK_LINES) this.chunk.classList.add("is-full");
-    this.chunk = make("div", "log-chunk");
-    this.box.append(this.chunk);
-    if (this.box.querySelectorAll(".log-chunk").length > MAX_CHUNKS) this.#drop();
+    this.chunk = { box: make("div", "log-chunk"), head: null, lines: [], isFull: false };
+    this.chunks.set(this.chunk.box, this.chunk);
+    this.box.append(this.chunk.box);
+    this.sight.observe(this.chunk.box);
   }
 
   #head(line, heading) {
     this.heading = heading;
     const step = STEPS[line.step] ?? line.step;
     const words = [line.attempt > 1 ? `Attempt ${line.attempt}` : "", step].filter(Boolean).join(" · ");
-    if (words) this.chunk.append(make("div", "log-step", words));
+    if (words) this.chunk.head = words;
   }
 
-  #drop() {
-    const oldest = this.box.querySelector(".log-chunk");
-    this.dropped += oldest.querySelectorAll(".line").length;
-    oldest.remove();
-    this.box.querySelector(".log-note")?.remove();
-    this.box.prepend(make("div", "log-step log-note", `${this.dropped} earlier lines are in the download`));
+  #row(line) {
+    const row = rowOf(line, this.query);
+    row.classList.toggle("is-linked", line.seq + 1 === this.linked);
+    return row;
+  }
+
+  #fill(chunk) {
+    if (chunk.isFull) return;
+    chunk.isFull = true;
+    if (chunk.head) chunk.box.append(make("div", "log-step", chunk.head));
+    chunk.box.append(...chunk.lines.map((line) => this.#row(line)));
+    chunk.box.style.height = "";
+  }
+
+  #empty(chunk) {
+    if (!chunk.isFull) return;
+    chunk.box.style.height = `${chunk.box.offsetHeight}px`;
+    chunk.box.replaceChildren();
+    chunk.isFull = false;
+  }
+
+  #again() {
+    for (const chunk of this.chunks.values()) {
+      if (!chunk.isFull) continue;
+      this.#empty(chunk);
+      this.#fill(chunk);
+    }
   }
 }
 
@@ -113,13 +194,57 @@ class Follow {
 
 const STATUS = { live: "Live", waiting: "Connecting…", lost: "Connection lost, trying again…", refused: "Sign in again" };
 
+function numberIn(hash) {
+  return /^#L\d+$/.test(hash) ? Number(hash.slice(2)) : null;
+}
+
+// As one types: how many lines, marked; Enter and Shift+Enter go from one to the next; Escape ends it; `/` begins.
+function searching(root, rows, reveal) {
+  const field = root.querySelector("[data-log-search]");
+  const count = root.querySelector("[data-log-hits]");
+  let hits = [];
+  let at = -1;
+
+  function say() {
+    if (!field.value) count.textContent = "";
+    else if (!hits.length) count.textContent = "No lines";
+    else count.textContent = at < 0 ? `${hits.length} ${hits.length === 1 ? "line" : "lines"}` : `${at + 1} of ${hits.length}`;
+  }
+
+  function search() {
+    hits = rows.search(field.value);
+    at = -1;
+    say();
+  }
+
+  field.addEventListener("input", search);
+  field.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      field.value = "";
+      search();
+    } else if (event.key === "Enter") {
+      event.preventDefault();
+      if (at < 0) search(); // lines may have come since
+      if (!hits.length) return;
+      at = (at + (event.shiftKey ? -1 : 1) + hits.length) % hits.length;
+      say();
+      reveal(hits[at]);
+    }
+  });
+  addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.target.closest("input, textarea, select")) return;
+    event.preventDefault();
+    field.focus();
+  });
+}
+
 export function openLog(root, refresh) {
   const box = root.querySelector("[data-log-lines]");
   const status = root.querySelector("[data-log-state]");
   const button = root.querySelector("[data-log-follow]");
-  const rows = new Rows(box);
+  const rows = new Rows(box, () => following.keep());
   const following = new Follow(box, button);
-  let wanted = /^#L\d+$/.test(location.hash) ? location.hash.slice(1) : null;
+  let wanted = numberIn(location.hash);
   let waiting = [];
   let scheduled = false;
   let ended = root.dataset.ended !== undefined;
@@ -133,6 +258,7 @@ export function openLog(root, refresh) {
     waiting = [];
     const step = rows.heading;
     for (const line of lines) rows.add(line);
+    rows.measure();
     following.keep();
     if (wanted) link(wanted);
     if (live && rows.heading !== step) refresh();
@@ -146,18 +272,27 @@ export function openLog(root, refresh) {
   }
 
   // Again with every batch, until the person scrolls: lines above and below it are still coming.
-  function link(id) {
-    const row = document.getElementById(id);
-    if (!row || following.byHand) return;
-    row.classList.add("is-linked");
+  function link(number) {
+    if (!following.byHand) reveal(number);
+  }
+
+  function reveal(number) {
+    if (rows.linked !== number) rows.link(number);
+    const row = rows.row(number);
+    if (!row) return;
     box.scrollTop += row.getBoundingClientRect().top - box.getBoundingClientRect().top - box.clientHeight / 2;
     box.scrollIntoView({ block: "nearest" });
   }
 
   addEventListener("hashchange", () => {
     wanted = null;
-    for (const row of box.querySelectorAll(".is-linked")) row.classList.remove("is-linked");
     following.set(false);
+    const number = numberIn(location.hash);
+    if (number) reveal(number);
+  });
+  searching(root, rows, (number) => {
+    following.set(false);
+    reveal(number);
   });
 
   box.querySelector("[data-log-empty]")?.remove();
@@ -174,7 +309,7 @@ export function openLog(root, refresh) {
       status.textContent = "";
       button.hidden = true;
       show();
-      if (!box.querySelector(".line")) box.append(make("p", "log-step", "This deployment wrote no log."));
+      if (!rows.lines.length) box.append(make("p", "log-step", "This deployment wrote no log."));
       if (live) refresh();
     },
   });

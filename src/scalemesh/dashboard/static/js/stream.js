@@ -55,6 +55,7 @@ export function follow(deployment, after, handlers) {
       listen();
       const message = JSON.parse(event.data);
       if (message.type === "line" && !take(message)) own.close();
+      if (message.type === "skipped") last = Math.max(last, message.last);
       if (message.type === "end") end(message.state);
     };
     own.onclose = (event) => {
