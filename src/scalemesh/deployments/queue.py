@@ -229,7 +229,7 @@ async def end(
             event = Event.CANCELED
         elif faults >= policy.attempts:
             event, cause = Event.FAILED, Cause(cause.code, f"{cause.message} (tried {faults} times)")
-    if event is Event.CANCELED:
+    if event is Event.CANCELED and row.cancel_requested_at is not None:
         cause = cause_of_cancel(row)
     again = event is Event.REQUEUED
     line = journal.reserve(row, f"{cause.message} Trying again." if again else cause.message, now, _LEVELS[event])
