@@ -11,6 +11,7 @@ from scalemesh.logs.search import Search
 
 MAX_CONTEXT = 20
 _GROWTH = 4  # a common word is in the first deployment; a rare one should not cost a query for each
+_MOST_AT_ONCE = 256  # their ids travel in the query
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ async def find(
     while remaining and len(lines) <= limit:
         some, remaining = remaining[:size], remaining[size:]
         lines += await archive.find(some, search, after, limit + 1 - len(lines))
-        after, size = -1, size * _GROWTH
+        after, size = -1, min(size * _GROWTH, _MOST_AT_ONCE)
     page = lines[:limit]
     hits = await asyncio.gather(*(_hit(archive, line, search, min(context, MAX_CONTEXT)) for line in page))
     return Found(hits, f"{page[-1].deployment}:{page[-1].seq}" if len(lines) > limit else None)

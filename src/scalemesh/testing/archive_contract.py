@@ -136,6 +136,11 @@ class ArchiveContract(ABC):
         found = await archive.find(["dpl_a", "dpl_b"], Search("line"), after=1, limit=2)
         assert [(line.deployment, line.seq) for line in found] == [("dpl_a", 2), ("dpl_b", 0)]
 
+    async def test_finds_among_many_deployments(self, archive: Archive) -> None:
+        await archive.append(lines(0))
+        others = [f"dpl_01jd{number:022}" for number in range(1, 256)]
+        assert await archive.find([*others, DEPLOYMENT], Search("line")) == lines(0)
+
     async def test_a_hit_counts_once(self, archive: Archive) -> None:
         await archive.append(lines(0, 1))
         await archive.append(lines(0, 1))

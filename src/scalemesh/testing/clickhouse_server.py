@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
@@ -57,6 +58,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         options = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
         body = self._body()
+        if self.headers.get_content_type() == "multipart/form-data":  # how long parameters come
+            form = message_from_bytes(b"Content-Type: %b\r\n\r\n" % self.headers["Content-Type"].encode() + body)
+            fields = {part.get_param("name", header="content-disposition"): part for part in form.walk()}
+            given = {str(name): part.get_payload(decode=True) for name, part in fields.items() if name}
+            body = cast("bytes", given.pop("query"))
+            options |= {name: cast("bytes", value).decode() for name, value in given.items()}
         parameters = {name.removeprefix(_PARAMETER): v for name, v in options.items() if name.startswith(_PARAMETER)}
         database = options.get("database", "default")
         try:
