@@ -13,10 +13,11 @@ from scalemesh.core.decision import Decision
 from scalemesh.core.manifest import Entry
 from scalemesh.edge import responses
 from scalemesh.edge.blobfiles import BlobFiles, OpenBlob
-from scalemesh.edge.conditions import byte_range, precondition, wants_range
+from scalemesh.edge.conditions import precondition
 from scalemesh.edge.index import IndexReader, Site
 from scalemesh.edge.negotiate import IDENTITY
 from scalemesh.edge.pages import HOT_FILE_BYTES, HotPages, Page, Representation
+from scalemesh.edge.ranges import Span, byte_ranges, partial
 from scalemesh.edge.request import Request
 from scalemesh.edge.responses import FileSlice, Response, head
 from scalemesh.rules.decide import decide
@@ -72,11 +73,12 @@ class Serving:
             if isinstance(decided, Response):
                 return decided
             page = decided
-        return self._answer_page(page, request.headers)
+        return self._answer_page(page, request)
 
-    def _answer_page(self, page: Page, headers: dict[bytes, bytes]) -> Answer:
+    def _answer_page(self, page: Page, request: Request) -> Answer:
+        headers = request.headers
         if page.status == 200 and (b"if-none-match" in headers or b"range" in headers or b"if-match" in headers):
-            return self._answer_conditional(page, headers)
+            return self._answer_conditional(page, request)
         chosen = page.choose(headers.get(b"accept-encoding"))
         return chosen.hot or self._whole(page, chosen)
 
@@ -129,13 +131,15 @@ class Serving:
             self._pages.put(key, page)
         return page
 
-    def _answer_conditional(self, page: Page, headers: dict[bytes, bytes]) -> Answer:
-        ranged = wants_range(headers)
+    def _answer_conditional(self, page: Page, request: Request) -> Answer:
+        """Ranges are of the identity coding, as players and resumers expect, and defined for GET only (§14.2)."""
+        headers = request.headers
+        ranged = request.method == b"GET" and b"range" in headers
         chosen = page.coded(IDENTITY) if ranged else page.choose(headers.get(b"accept-encoding"))
         failed = precondition(headers, chosen.etag)
         if failed is not None:
             return chosen.not_modified if failed == 304 else Response(412, head(("Content-Length", "0")))
-        wanted = byte_range(headers, chosen.etag, chosen.ref.size)
+        wanted = byte_ranges(headers, chosen.etag, chosen.ref.size) if ranged else 200
         if wanted == 416:
             return Response(
                 416,
@@ -148,10 +152,10 @@ class Serving:
         if isinstance(wanted, int):
             return chosen.hot or self._whole(page, chosen)
         whole = chosen.hot or self._whole(page, chosen)
-        return _part(chosen, whole, *wanted) if type(whole) is Response else self._part_later(chosen, whole, *wanted)
+        return partial(chosen, whole, wanted) if type(whole) is Response else self._part_later(chosen, whole, wanted)
 
-    async def _part_later(self, chosen: Representation, whole: Any, first: int, last: int) -> Response:
-        return _part(chosen, await whole, first, last)
+    async def _part_later(self, chosen: Representation, whole: Any, spans: list[Span]) -> Response:
+        return partial(chosen, await whole, spans)
 
     def _whole(self, page: Page, chosen: Representation) -> Answer:
         return self._from_disk(page, chosen) or self._from_keeper(page, chosen)
@@ -217,17 +221,3 @@ def _without_file(decision: Decision) -> Response:
     if decision.status != 204:
         lines.append(("Content-Length", "0"))
     return Response(decision.status, head(*lines))
-
-
-def _part(chosen: Representation, whole: Response, first: int, last: int) -> Response:
-    if whole.status != 200:
-        return whole
-    size = last - first + 1
-    lines = head(
-        *chosen.lines,
-        ("Content-Range", f"bytes {first}-{last}/{chosen.ref.size}"),
-        ("Content-Length", str(size)),
-    )
-    if whole.file is not None:
-        return Response(206, lines, file=FileSlice(whole.file.blob, first, size))
-    return Response(206, lines, whole.cut(first, last))

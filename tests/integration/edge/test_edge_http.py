@@ -186,6 +186,29 @@ class TestConditions:
         answer = get(port, "/data.bin", Range="bytes=99999-")
         assert (answer.status, answer.headers["content-range"]) == (416, "bytes */1024")
 
+    @pytest.mark.parametrize(("path", "whole"), [("/data.bin", FILES["data.bin"]), ("/big.bin", BIG)])
+    def test_several_ranges_are_parts(self, port: int, path: str, whole: bytes) -> None:
+        answer = get(port, path, Range="bytes=-3,0-1,500-599,550-600")
+        kind, _, boundary = answer.headers["content-type"].partition("; boundary=")
+        assert (answer.status, kind) == (206, "multipart/byteranges")
+        assert "content-range" not in answer.headers
+        parts = answer.body.split(b"\r\n--" + boundary.encode())
+        assert parts[0] == b""
+        assert parts[-1] == b"--\r\n"
+        size = len(whole)
+        for part, start, end in zip(parts[1:-1], (0, 500, size - 3), (2, 601, size), strict=True):
+            head, _, body = part.partition(b"\r\n\r\n")
+            assert b"\r\nContent-Range: bytes %d-%d/%d" % (start, end - 1, size) in head
+            assert body == whole[start:end]
+
+    def test_several_ranges_too_large_for_memory_give_all(self, port: int) -> None:
+        answer = get(port, "/big.bin", Range="bytes=0-999999,2000000-2999999")
+        assert (answer.status, answer.body) == (200, BIG)
+
+    def test_head_ignores_ranges(self, port: int) -> None:
+        answer = get(port, "/data.bin", method="HEAD", Range="bytes=0-3")
+        assert (answer.status, answer.headers["content-length"]) == (200, "1024")
+
     def test_range_is_of_the_identity_coding(self, port: int) -> None:
         answer = get(port, "/", Range="bytes=0-3", Accept_Encoding="br")
         assert (answer.status, answer.body) == (206, PAGE[:4])
