@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -12,12 +13,15 @@ from scalemesh.core.ids import new_id
 from scalemesh.dispatch.dispatcher import Dispatcher, DispatchSettings
 from scalemesh.dispatch.toolchains.broker import Broker
 from scalemesh.dispatch.toolchains.store import Store
+from scalemesh.errors import BadSettings
 from scalemesh.main import backends
 from scalemesh.main.gc import collecting
 from scalemesh.main.platform import Platform, open_platform, uids
 from scalemesh.main.process import until_signal
 from scalemesh.sandbox import probe
 from scalemesh.settings import Settings
+
+_LOCK_S = 10.0  # a predecessor may need this long to end
 
 
 async def serve(settings: Settings) -> None:
@@ -39,6 +43,7 @@ async def dispatching(platform: Platform) -> AsyncIterator[asyncio.Task[None]]:
     settings = platform.settings
     store, build = Store(settings.data_dir / "toolchains"), settings.build
     async with (
+        _sole(settings.data_dir),
         backends.backend(settings) as backend,
         Broker(store, settings.data_dir / "broker", uids(settings)),
         collecting(platform.deployments),
@@ -58,6 +63,24 @@ async def dispatching(platform: Platform) -> AsyncIterator[asyncio.Task[None]]:
             with contextlib.suppress(asyncio.CancelledError):
                 await running
             await dispatcher.drain()
+
+
+@asynccontextmanager
+async def _sole(data_dir: Path) -> AsyncIterator[None]:
+    """One dispatcher per data folder: two of one name would each end the other's builds. Waits for the one before."""
+    with (data_dir / "dispatcher.lock").open("w") as lock:
+        deadline = asyncio.get_running_loop().time() + _LOCK_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise BadSettings(
+                        f"Another dispatcher runs on {data_dir}.", hint="Stop it, or choose another --data-dir."
+                    ) from None
+            await asyncio.sleep(0.1)
+        yield
 
 
 def _name(data_dir: Path) -> str:
