@@ -64,7 +64,12 @@ SITES = (
     ),
     Site(
         "docusaurus",
-        ("npx -y create-docusaurus@latest app classic --javascript --skip-install",),
+        (
+            "npx -y create-docusaurus@latest app classic --javascript --skip-install",
+            # As above; what this one is of use for is switched on by `v4`.
+            "npm --prefix app pkg delete dependencies.@docusaurus/faster",
+            "sed -i s/v4:.true/v4:false/ app/docusaurus.config.js",
+        ),
         "docs/note.md",
         "# Note {n}\n\nRound {n}\n",
         rounds=2,
