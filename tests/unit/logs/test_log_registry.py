@@ -19,7 +19,7 @@ def test_the_scheme_chooses_the_archive() -> None:
 def test_an_unknown_scheme_lists_the_known_ones() -> None:
     with pytest.raises(BadSettings) as refused:
         open_archive("csv:///logs")
-    assert refused.value.hint == "Known are memory, sqlite."
+    assert refused.value.hint == "Known are clickhouse, memory, sqlite."
 
 
 def test_an_adapter_without_its_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
