@@ -65,8 +65,9 @@ bench-build: $(BIN)/.dev ## cold, one file changed and identical deploys beside 
 bench-edge: $(BIN)/.dev ## the edge beside nginx
 	$(BIN)/python -m benchmarks.bench_edge
 
-bench-logs: $(BIN)/.dev ## log lines per second, and to a WebSocket client
+bench-logs: $(BIN)/.dev ## log lines per second, to a WebSocket client, and search over ten million
 	$(BIN)/python -m benchmarks.bench_logs
+	$(BIN)/python -m benchmarks.bench_log_search
 
 bench-queue: $(BIN)/.dev ## claims a second, fairness and waiting beside Procrastinate and SAQ
 	$(BIN)/python -m pip install --quiet -c constraints.txt --group bench
