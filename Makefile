@@ -6,7 +6,7 @@ DATA := .data
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-matrix chaos lint format bench bench-idle bench-start bench-deploy bench-build bench-edge bench-logs docs clean
+.PHONY: help install run test test-matrix test-frameworks chaos lint format bench bench-idle bench-start bench-deploy bench-build bench-edge bench-logs docs clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,10 +30,13 @@ run: install ## start the platform, deploy the demo app, stay running (Ctrl-C st
 	@$(BIN)/scalemesh up --demo --data-dir $(DATA)
 
 test: $(BIN)/.dev ## everything on the default engines, and one smoke per other engine
-	$(PYTEST) -m "not matrix"
+	$(PYTEST) -m "not (matrix or frameworks or kubernetes)"
 
 test-matrix: $(BIN)/.dev ## all engines, hostile builds, the long runs
 	$(PYTEST) -m matrix
+
+test-frameworks: $(BIN)/.dev ## real scaffolds of every framework, into docs/frameworks.md (FRAMEWORK=name for one)
+	$(PYTEST) -m frameworks tests/frameworks
 
 chaos: $(BIN)/.dev ## kill everything at random while sites are built (SEED=n, DEPLOYMENTS=n)
 	$(PYTEST) -m matrix tests/acceptance/test_chaos.py
