@@ -10,8 +10,8 @@ HEAD = """# Frameworks
 
 Each of these was scaffolded by its own tool (or, where that asks questions or needs more than the package registries,
 written as its guide begins), pushed to a Git repository, deployed by its URL through the whole platform, with the
-sandbox on and without a setting, and its page opened in Chromium. `make test-frameworks` does all of it again and writes
-this page; `make test-frameworks FRAMEWORK=Astro` does one.
+sandbox on and without a setting, and its page opened in Chromium. `make test-frameworks` does all of it again and
+writes this page; `make test-frameworks FRAMEWORK=Astro` does one.
 
 | framework | version asked for | preset | package manager | install and build, s | page rendered | seen |
 |---|---|---|---|---|---|---|
