@@ -63,6 +63,7 @@ def shown(decision: Decision) -> str:
     """`308 → /new` or `200 /index.html`, then headers, then the lines that said so."""
     parts = [str(decision.status)]
     parts += [f"→ {decision.location}"] if decision.location is not None else []
+    parts += [f"from {decision.proxy_to}"] if decision.proxy_to is not None else []
     parts += [decision.file] if decision.file else []
     parts += [f"{{{name}: {value}}}" for name, value in decision.headers]
     parts += [f"{{!{name}}}" for name in decision.without]

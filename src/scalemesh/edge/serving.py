@@ -213,6 +213,8 @@ def _ruled(request: Request, path: str, ready: Ready) -> RuledRequest:
 
 
 def _without_file(decision: Decision) -> Response:
+    if decision.proxy_to is not None:
+        return responses.REFUSALS[501]
     lines = [(name.title(), value) for name, value in decision.headers]
     if decision.location is not None:
         lines += [("Location", decision.location), ("Cache-Control", "public, max-age=0, must-revalidate")]

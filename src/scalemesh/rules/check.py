@@ -14,7 +14,7 @@ from scalemesh.rules.limits import (
     check_status,
 )
 from scalemesh.rules.patterns import compiled, folded
-from scalemesh.rules.selectors import destination, not_proxied
+from scalemesh.rules.selectors import check_proxied, destination
 
 _MAX_LISTED = 32  # paths, patterns and conditions of one rule
 
@@ -67,7 +67,7 @@ def _check_rule(rule: Rule) -> None:
     if rule.status in REDIRECTS and not rule.to:
         raise BadRule("a redirect without a destination")
     if rule.to:
-        not_proxied(destination(rule.to), rule.status)
+        check_proxied(destination(rule.to), rule.status)
 
 
 def _check_headers(rule: HeaderRule) -> None:

@@ -34,10 +34,13 @@ def decide(request: Request, lookup: Lookup, ready: Ready) -> Decision:
 
 
 def _other_method(request: Request, lookup: Lookup, ready: Ready) -> Decision:
-    """Redirects hold for every method; nothing else is there to be changed."""
+    """Redirects and other sites take every method; nothing else is there to be changed."""
+    ruled = None if ready.plain else _by_rules(request, lookup, ready)
+    if ruled is not None and ruled.proxy_to is not None:
+        return _with_headers(ruled, request, ready)
     if request.method == "OPTIONS":
         return Decision(status=204, headers=[("allow", ALLOW)])
-    if not ready.plain and (ruled := _by_rules(request, lookup, ready)) and ruled.location is not None:
+    if ruled is not None and ruled.location is not None:
         return ruled
     return Decision(status=405, headers=[("allow", ALLOW)])
 
@@ -80,6 +83,9 @@ def _by_rule(rule: Rule, values: Values, request: Request, lookup: Lookup, rules
     if 300 <= rule.status < 400:
         target = _redirect(rule, values, request, rules)
         return None if target is None else Decision(status=rule.status, location=target, matched=matched)
+    if is_absolute(rule.to):
+        address = _address(rule, values, request, rules)
+        return None if address is None else Decision(status=200, proxy_to=address, matched=matched)
     path = file_path(rule.to, values) if rule.to else request.path
     found = find(path, lookup, rules)
     if found is not None:
@@ -97,12 +103,25 @@ def _redirect(rule: Rule, values: Values, request: Request, rules: Rules) -> str
     made = location(rule.to, values)
     if made is None:
         return None
-    address, hash_sign, fragment = made.partition("#")
-    address, _, query = address.partition("?")
-    query = _merged(query, request.query, rules)
+    made, hash_sign, fragment = made.partition("#")
+    address, query = _with_query(made, request, rules)
     if not is_absolute(rule.to) and (address, query) == (quote(request.path, safe=PATH_SAFE), request.query):
         return None
     return address + (f"?{query}" if query else "") + hash_sign + fragment
+
+
+def _address(rule: Rule, values: Values, request: Request, rules: Rules) -> str | None:
+    """Where another site is asked; None where a value does not fit."""
+    made = location(rule.to, values)
+    if made is None:
+        return None
+    address, query = _with_query(made.partition("#")[0], request, rules)
+    return address + (f"?{query}" if query else "")
+
+
+def _with_query(made: str, request: Request, rules: Rules) -> tuple[str, str]:
+    address, _, query = made.partition("?")
+    return address, _merged(query, request.query, rules)
 
 
 def _merged(own: str, asked: str, rules: Rules) -> str:
@@ -138,6 +157,7 @@ def _with_headers(decision: Decision, request: Request, ready: Ready) -> Decisio
     return Decision(
         status=decision.status,
         file=decision.file,
+        proxy_to=decision.proxy_to,
         headers=list(headers.items()),
         without=sorted(without),
         matched=matched,

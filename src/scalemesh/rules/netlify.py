@@ -13,7 +13,7 @@ from scalemesh.rules.complaints import BadRule, Complaints
 from scalemesh.rules.headers_file import netlify_rule
 from scalemesh.rules.limits import REDIRECTS, check_length, check_status
 from scalemesh.rules.pathexp import escape
-from scalemesh.rules.selectors import destination, dynamic, exact, named, not_proxied
+from scalemesh.rules.selectors import check_proxied, destination, dynamic, exact, named
 
 _STATUS = re.compile(r"(\d{3})(!?)")
 _NAME = re.compile(r":([A-Za-z_]\w*)")
@@ -129,7 +129,7 @@ def _rule(
     selector, groups = _selector(source)
     has, values = _query(query)
     template = destination(named(to, groups, values)) if to else []
-    not_proxied(template, status)
+    check_proxied(template, status)
     return Rule(**place, **selector, has=has + _conditions(conditions), status=status, to=template, force=force)
 
 

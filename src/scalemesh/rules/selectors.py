@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from scalemesh.core.manifest import Template
 from scalemesh.rules import lookahead
 from scalemesh.rules.complaints import BadRule
-from scalemesh.rules.limits import check_length
+from scalemesh.rules.limits import REDIRECTS, check_length
 from scalemesh.rules.patterns import compiled, folded
 from scalemesh.rules.templates import check_destination, is_absolute
 
@@ -29,15 +29,16 @@ def dynamic(regex: str, *, ignore_case: bool = False) -> dict[str, Any]:
 
 
 def destination(template: Template) -> Template:
-    """Raises BadRule, for another site's answer (a proxied rewrite) too: see `not_proxied`."""
+    """Raises BadRule; whether the status goes with it is `check_proxied`'s to say."""
     check_length("".join(template), "the destination")
     check_destination(template)
     return template
 
 
-def not_proxied(template: Template, status: int) -> None:
-    if is_absolute(template) and not 300 <= status < 400:
-        raise BadRule("a rewrite to another site (proxying) is not supported yet; use a redirect, or a path")
+def check_proxied(template: Template, status: int) -> None:
+    """Another site is redirected to, or answers itself, with the status that it chooses."""
+    if is_absolute(template) and status != 200 and status not in REDIRECTS:
+        raise BadRule(f"a page of another site cannot be the answer to a {status}; use a path")
 
 
 def named(text: str, groups: Sequence[str], extra: Mapping[str, str] = {}) -> Template:

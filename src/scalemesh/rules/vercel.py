@@ -8,13 +8,15 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from scalemesh.core.manifest import Condition, HeaderChange, HeaderRule, Rule, Template
 from scalemesh.rules import pathexp
 from scalemesh.rules.complaints import BadRule, Complaints
 from scalemesh.rules.json_lines import Lined
 from scalemesh.rules.limits import MAX_HEADERS_A_RULE, MAX_RULES, REDIRECTS, check_header, check_length
-from scalemesh.rules.selectors import destination, dynamic, exact, not_proxied
+from scalemesh.rules.selectors import destination, dynamic, exact
+from scalemesh.rules.templates import is_absolute
 from scalemesh.rules.vercel_conditions import conditions, group_names
 from scalemesh.rules.vercel_routes import parse_routes
 
@@ -97,9 +99,28 @@ def _redirect(item: dict[str, Any], place: Place) -> Rule:
 
 def _rewrite(item: dict[str, Any], place: Place) -> Rule:
     selector, groups = _selector(item)
-    to = destination(_destination(_string(item, "destination"), groups, group_names(selector["has"])))
-    not_proxied(to, 200)
+    named = group_names(selector["has"])
+    to = destination(_destination(_string(item, "destination"), groups, named))
+    if is_absolute(to):
+        to = _with_parameters(to, groups, named)
     return Rule(**place, **selector, status=200, to=to)
+
+
+def _with_parameters(template: Template, groups: list[str], named: list[str]) -> Template:
+    """A proxied rewrite that uses no parameter in its host or path gets all of them in its query."""
+    written = "".join(text if at % 2 == 0 else "\0" for at, text in enumerate(template))
+    address, _, query = written.partition("#")[0].partition("?")
+    if "\0" in address:
+        return template
+    own = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
+    extended = [*template[:-1], template[-1].partition("#")[0]]
+    separator = "&" if query else "?"
+    for name in dict.fromkeys((*named, *(name for name in groups if not name.isdigit()))):
+        if name not in own:
+            extended[-1] += f"{separator}{name}="
+            extended += [_reference(name, groups, named), ""]
+            separator = "&"
+    return extended
 
 
 def _headers(item: dict[str, Any], place: Place) -> HeaderRule:

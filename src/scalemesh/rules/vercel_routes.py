@@ -12,7 +12,7 @@ from scalemesh.rules.complaints import BadRule, Complaints
 from scalemesh.rules.json_lines import Lined
 from scalemesh.rules.limits import MAX_RULES, REDIRECTS, check_header, check_length, check_status
 from scalemesh.rules.patterns import compiled
-from scalemesh.rules.selectors import destination, dynamic, not_proxied
+from scalemesh.rules.selectors import check_proxied, destination, dynamic
 from scalemesh.rules.vercel_conditions import conditions
 
 MAX_HEADERS = 100
@@ -69,7 +69,7 @@ def _route(
     if not (to is None or isinstance(to, str)):
         raise BadRule("`dest` must be a string")
     template = [] if to is None else _destination(to, names)
-    not_proxied(template, status)
+    check_proxied(template, status)
     rules.append(Rule(**place, **selector, status=status, to=template, force=force))
 
 

@@ -24,7 +24,7 @@ TO = {"status": 301, "to": ["/b"]}
         Rule(**PLACE, paths=["/a"], status=301, to=["https://e.example", "1", ""]),  # type: ignore[arg-type]
         Rule(**PLACE, paths=["/a"], status=301, to=["https://user@e.example/"]),  # type: ignore[arg-type]
         Rule(**PLACE, paths=["/a"], status=301, to=["/b\r\nX: y"]),  # type: ignore[arg-type]
-        Rule(**PLACE, paths=["/a"], status=200, to=["https://e.example/"]),  # type: ignore[arg-type]
+        Rule(**PLACE, paths=["/a"], status=404, to=["https://e.example/"]),  # type: ignore[arg-type]
     ],
 )
 def test_rule_is_refused(rule: Rule) -> None:
