@@ -18,7 +18,7 @@ The command line of `scalemesh up` and `scalemesh serve` has options for a few o
 `--api-port`, `--edge-port`), which win over the environment. `SCALEMESH_TOKEN` (with `SCALEMESH_URL`) is read by the
 command line client alone.
 """
-_TITLES = {"": "The platform", "build": "Builds", "edge": "The edge", "kubernetes": "Builds on Kubernetes"}
+_TITLES = {"": "The platform", "build": "Builds", "edge": "The edge", "kubernetes": "Builds on Kubernetes", "ecs": "Builds on AWS ECS"}
 
 
 def render() -> str:

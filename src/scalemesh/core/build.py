@@ -138,7 +138,8 @@ class CacheList(Document, frozen=True):
 
 
 class AgentOptions(Document, frozen=True):
-    """How a backend starts an agent. `directory` is the build's own; `token` a file that no step sees.
+    """How a backend starts an agent. `directory` is the build's own; `token` a file that no step sees,
+    or `ssm:NAME`, a parameter that the agent's role in AWS may read.
 
     With the sandbox `container` the steps run in a container beside the agent's, which has `directory` and, read-only,
     `toolchains` at the same paths; the agent is then its own broker, and the token file not its to remove.

@@ -18,11 +18,19 @@ from scalemesh.sandbox.step import Mount
 
 def main() -> None:
     options = decode(AgentOptions, sys.argv[1])
+    sys.exit(asyncio.run(_run(options, _token(options))))
+
+
+def _token(options: AgentOptions) -> str:
+    if options.token.startswith("ssm:"):
+        from scalemesh.dispatch.backends.ecs import parameters
+
+        return parameters.read(options)
     token_file = Path(options.token)
     token = token_file.read_text().strip()
     if options.sandbox != "container":
         token_file.unlink()
-    sys.exit(asyncio.run(_run(options, token)))
+    return token
 
 
 async def _run(options: AgentOptions, token: str) -> int:

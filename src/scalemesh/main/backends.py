@@ -69,7 +69,38 @@ def _kubernetes(settings: Settings) -> Backend:
     )
 
 
-_BACKENDS: dict[str, Callable[[Settings], Backend]] = {"local": _local, "kubernetes": _kubernetes}
+def _ecs(settings: Settings) -> Backend:
+    try:
+        from scalemesh.dispatch.backends.ecs.backend import EcsBackend
+    except ModuleNotFoundError as error:
+        raise _missing("ecs") from error
+    from scalemesh.dispatch.backends.ecs.requests import EcsSettings
+
+    own = settings.ecs
+    if not own.subnets:
+        raise BadSettings(
+            "SCALEMESH_ECS_SUBNETS is not set.",
+            hint="Name the subnets that builds run in.",
+            field="SCALEMESH_ECS_SUBNETS",
+        )
+    return EcsBackend(
+        EcsSettings(
+            cluster=own.cluster,
+            task_definition=own.task_definition,
+            api_url=settings.internal_url,
+            instance=_instance(settings),
+            subnets=own.subnets,
+            security_groups=own.security_groups,
+            public_ip=own.public_ip,
+            launch_type=own.launch_type,
+            capacity_providers=dict(_weight(each) for each in own.capacity_providers),
+            parameters=own.parameters,
+            capacity_s=own.capacity_s,
+        )
+    )
+
+
+_BACKENDS: dict[str, Callable[[Settings], Backend]] = {"local": _local, "kubernetes": _kubernetes, "ecs": _ecs}
 
 
 def _instance(settings: Settings) -> str:
@@ -92,6 +123,17 @@ def _pair(label: str) -> tuple[str, str]:
             field="SCALEMESH_KUBERNETES_NODE_SELECTOR",
         )
     return name, value
+
+
+def _weight(provider: str) -> tuple[str, int]:
+    name, _, weight = provider.partition(":")
+    try:
+        return name, int(weight or 1)
+    except ValueError as error:
+        raise BadSettings(
+            f"SCALEMESH_ECS_CAPACITY_PROVIDERS: {provider!r} is not `name:weight`.",
+            field="SCALEMESH_ECS_CAPACITY_PROVIDERS",
+        ) from error
 
 
 def _tolerations(text: str) -> list[dict[str, object]]:

@@ -89,6 +89,29 @@ class KubernetesSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EcsSettings:
+    """Builds as tasks of AWS ECS (`SCALEMESH_BUILDER=ecs`); keys and region come from where AWS's tools look."""
+
+    cluster: str = _setting("ECS_CLUSTER", "scalemesh", "cluster of the builds' tasks")
+    task_definition: str = _setting(
+        "ECS_TASK_DEFINITION", "scalemesh-build", "task definition of deploy/aws, `family` or `family:revision`"
+    )
+    launch_type: str = _setting("ECS_LAUNCH_TYPE", "FARGATE", "FARGATE or EC2")
+    capacity_providers: tuple[str, ...] = _setting(
+        "ECS_CAPACITY_PROVIDERS", (), "in place of the launch type, `name:weight` by comma (`FARGATE_SPOT:4,FARGATE:1`)"
+    )
+    subnets: tuple[str, ...] = _setting("ECS_SUBNETS", (), "subnets of builds, by comma")
+    security_groups: tuple[str, ...] = _setting("ECS_SECURITY_GROUPS", (), "security groups of builds, by comma")
+    public_ip: bool = _setting("ECS_PUBLIC_IP", False, "1: builds have public addresses (subnets without a NAT)")
+    parameters: str = _setting(
+        "ECS_PARAMETERS", "/scalemesh/builds", "path in the SSM Parameter Store below which build tokens are"
+    )
+    capacity_s: int = _setting(
+        "ECS_CAPACITY", 60, "seconds for which a launch waits for room before the build is tried again"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class EdgeSettings:
     """The reverse proxy in front of the sites."""
 
@@ -124,7 +147,7 @@ class Settings:
         "`kafka://[user:password@]host:port[,host:port]/topic?replication=3`",
     )
     log_archive_url: str = _setting("LOG_ARCHIVE_URL", "", "log archive; default sqlite:///<data>/logs.db")
-    builder: str = _setting("BUILDER", "local", "where builds run: local, kubernetes")
+    builder: str = _setting("BUILDER", "local", "where builds run: local, kubernetes, ecs")
     secret_key: str = _setting(
         "SECRET_KEY",
         "",
@@ -139,3 +162,4 @@ class Settings:
     build: BuildSettings = field(default_factory=BuildSettings)
     edge: EdgeSettings = field(default_factory=EdgeSettings)
     kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
+    ecs: EcsSettings = field(default_factory=EcsSettings)

@@ -18,6 +18,7 @@ from scalemesh.sandbox.inside.steps import Steps
 from scalemesh.sandbox.limits import own_memory
 
 AGENT_WITHIN_S = 600
+_SECRET = ("AWS_", "ECS_")  # where ECS tells containers how to get their role's keys; steps have no use for them
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 
 
@@ -25,6 +26,8 @@ def main() -> None:
     if os.getpid() != 1:  # the end of a step kills every process that it may: that is to be the container's alone
         sys.exit("This runs as process 1 of a container of its own.")
     _close_to_steps()
+    for name in [name for name in os.environ if name.startswith(_SECRET)]:
+        del os.environ[name]
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(sys.argv[1])
         Path(sys.argv[1]).chmod(0o660)
