@@ -82,7 +82,13 @@ SCAFFOLDS: tuple[Scaffold, ...] = (
             *("npx", "-y", "create-next-app@latest", "app", "--ts", "--no-linter", "--no-tailwind", "--app", "--yes"),
             *("--no-src-dir", "--import-alias", "@/*", "--skip-install", "--disable-git", "--use-npm"),
         ),
-        {"next.config.ts": "export default { output: 'export' };\n"},
+        {
+            "next.config.ts": "export default { output: 'export' };\n",
+            # The scaffold's own asks Google for fonts, which not every machine reaches.
+            "app/layout.tsx": "import './globals.css';\n"
+            "export default function Layout({ children }: { children: React.ReactNode }) "
+            "{ return <html><body>{children}</body></html>; }\n",
+        },
     ),
     Scaffold(
         "Nuxt (generate)",
@@ -118,7 +124,7 @@ SCAFFOLDS: tuple[Scaffold, ...] = (
             "export default { kit: { adapter: adapter() } };\n",
             "src/routes/+layout.ts": "export const prerender = true;\n",
         },
-        dev={"@sveltejs/adapter-static": "latest"},
+        dev={"@sveltejs/adapter-static": "^3"},
     ),
     Scaffold(
         "Docusaurus",
