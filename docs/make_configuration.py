@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,14 @@ The command line of `scalemesh up` and `scalemesh serve` has options for a few o
 `--api-port`, `--edge-port`), which win over the environment. `SCALEMESH_TOKEN` (with `SCALEMESH_URL`) is read by the
 command line client alone.
 """
-_TITLES = {"": "The platform", "build": "Builds", "edge": "The edge", "kubernetes": "Builds on Kubernetes", "ecs": "Builds on AWS ECS"}
+_TITLES = {
+    "": "The platform",
+    "build": "Builds",
+    "edge": "The edge",
+    "proxy": "Rewrites to other sites",
+    "kubernetes": "Builds on Kubernetes",
+    "ecs": "Builds on AWS ECS",
+}
 
 
 def render() -> str:
@@ -31,10 +39,11 @@ def render() -> str:
     return "".join(sections)
 
 
-def _trees(kind: type[Any]) -> list[tuple[str, type[Any]]]:
-    hints = typing.get_type_hints(kind)
-    nested = [(f.name, hints[f.name]) for f in dataclasses.fields(kind) if dataclasses.is_dataclass(hints[f.name])]
-    return [("", kind), *nested]
+def _trees(kind: type[Any], name: str = "") -> Iterator[tuple[str, type[Any]]]:
+    yield name, kind
+    for field, nested in typing.get_type_hints(kind).items():
+        if isinstance(nested, type) and dataclasses.is_dataclass(nested):
+            yield from _trees(nested, field)
 
 
 def _row(field: "dataclasses.Field[Any]") -> str:

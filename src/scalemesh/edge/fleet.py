@@ -14,6 +14,7 @@ import time
 
 import msgspec
 
+from scalemesh.edge.upstream.target import ProxyLimits
 from scalemesh.edge.worker import BACKLOG
 from scalemesh.errors import BadSettings
 
@@ -31,6 +32,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     slot: str
     listener_fd: int
     every_host: str | None = None
+    proxy: ProxyLimits = ProxyLimits()
     drain_s: float = STOP_S - 1
 
 
@@ -72,12 +74,19 @@ class Fleet:
     """`run` keeps one process per listener alive until it is cancelled; then it stops them, by force after STOP_S."""
 
     def __init__(
-        self, folder: str, epoch: str, listeners: list[socket.socket], *, every_host: str | None = None
+        self,
+        folder: str,
+        epoch: str,
+        listeners: list[socket.socket],
+        *,
+        every_host: str | None = None,
+        proxy: ProxyLimits | None = None,
     ) -> None:
         self._folder = folder
         self._epoch = epoch
         self._listeners = listeners
         self._every_host = every_host
+        self._proxy = proxy or ProxyLimits()
         self.processes: dict[str, asyncio.subprocess.Process] = {}
 
     async def run(self) -> None:
@@ -101,7 +110,9 @@ class Fleet:
 
     async def _spawn(self, slot: str, listener: socket.socket) -> asyncio.subprocess.Process:
         fd = listener.fileno()
-        config = WorkerConfig(folder=self._folder, slot=slot, listener_fd=fd, every_host=self._every_host)
+        config = WorkerConfig(
+            folder=self._folder, slot=slot, listener_fd=fd, every_host=self._every_host, proxy=self._proxy
+        )
         argv = [sys.executable, "-P", "-m", "scalemesh.main.edge_worker", msgspec.json.encode(config).decode()]
         return await asyncio.create_subprocess_exec(
             *argv, pass_fds=[fd], stdin=asyncio.subprocess.DEVNULL, start_new_session=True, env=_environment()

@@ -2,7 +2,8 @@
 
 llhttp refuses two lengths at once, folded lines, bare CR or LF, and bytes after `Connection: close`. Refused here on
 top: repeated Host, transfer codings in HTTP/1.0 or other than `chunked`, HTTP/0.9 and 2.0, sizes over the limits.
-Trailers are dropped. A connection whose response waits, or whose reader is slow, is not read from.
+Trailers are dropped. A connection whose response waits, or whose reader is slow, is not read from. A body is thrown
+away, unless another site is to answer: then it is handed on as it comes in, and read no faster than it goes out.
 """
 
 import asyncio
@@ -24,8 +25,11 @@ from scalemesh.edge.request import (
     Request,
 )
 from scalemesh.edge.responses import REFUSALS, FileSlice, Response
+from scalemesh.edge.upstream.incoming import Incoming
+from scalemesh.edge.upstream.target import Proxied
 
 if TYPE_CHECKING:
+    from scalemesh.edge.upstream.exchange import Exchange
     from scalemesh.edge.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -45,10 +49,12 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_active_at",
+        "_body",
         "_body_bytes",
         "_busy",
         "_completed",
         "_deaf",
+        "_exchange",
         "_headers",
         "_lingering",
         "_parser",
@@ -65,6 +71,7 @@ class Connection(asyncio.Protocol):
         "_target",
         "_task",
         "_transport",
+        "_tunnelling",
         "_worker",
     )
 
@@ -75,6 +82,8 @@ class Connection(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
+        self._body: Incoming | None = None  # of a request that is already passed on, while it comes in
+        self._tunnelling = False  # what comes in is no longer HTTP: all of it is the body
         self._body_bytes = 0
         self._pending_bytes = 0  # since the last request was complete, those under way now included
         self._repeats = 0  # of header names
@@ -88,6 +97,7 @@ class Connection(asyncio.Protocol):
         self._lingering = False
         self._task: asyncio.Task[None] | None = None
         self._sender: FileSender | None = None
+        self._exchange: Exchange | None = None
         self._active_at = worker.tick
         self._started_at = 0  # when the request that is coming in began; 0: none is
         self._progress = 0
@@ -102,12 +112,19 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
+        if self._tunnelling and self._body is not None:
+            self._body.feed(data)
+            self._regulate()
+            return
         self._completed = False
         self._pending_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._deaf = True  # answered as if no upgrade was asked for; what follows is not HTTP/1.1
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._tunnelling and self._body is not None:
+                self._body.feed(data[upgrade.args[0] :])
+            else:
+                self._deaf = True  # answered as if no upgrade was asked for; what follows is not HTTP/1.1
         except httptools.HttpParserError as error:
             if not self._deaf:
                 self._refuse(_status_of(error))
@@ -115,22 +132,28 @@ class Connection(asyncio.Protocol):
             self._pending_bytes = self._started_at = self._repeats = 0
         elif not self._deaf:
             self._wait_for_more()
-        if self._queue and self._reading:
-            self._reading = False
-            self._transport.pause_reading()
+        if self._queue or self._body is not None:
+            self._regulate()
 
     def eof_received(self) -> bool:
-        """True: the client has stopped sending but may still wait for its answers."""
+        """True: the client has stopped sending but may still wait for its answers; not for another site's, which costs
+        a connection there: it counts as gone."""
         self._deaf = True
+        if self._exchange is not None:
+            return False
         return self._busy or self._paused or bool(self._queue)
 
     def pause_writing(self) -> None:
         self._paused = True
+        if self._exchange is not None:
+            self._exchange.room.clear()
 
     def resume_writing(self) -> None:
         self._paused = False
         if self._sender is not None:
             self._sender.start()
+        elif self._exchange is not None:
+            self._exchange.room.set()
         elif not self._busy:
             self._go_on()
 
@@ -138,7 +161,7 @@ class Connection(asyncio.Protocol):
         self._worker.connections.discard(self)
         self._deaf = True
         self._queue.clear()
-        self._parser = None  # it holds this object: without the cycle both go at once
+        self._parser = self._request = self._body = None  # they hold this object: without the cycle all go at once
         if self._task is not None:
             self._task.cancel()
         if self._sender is not None:
@@ -158,12 +181,14 @@ class Connection(asyncio.Protocol):
         else:
             self._headers[name] = value
 
-    def on_chunk_header(self) -> None:
-        if self._request is None:
-            self._request = self._take_head()
-            self._request.check_coding()
+    def on_headers_complete(self) -> None:
+        if b"content-length" in self._headers or b"transfer-encoding" in self._headers:
+            self._expect_body()
 
     def on_body(self, data: bytes) -> None:
+        if self._body is not None:
+            self._body.feed(data)
+            return
         self._body_bytes += len(data)
         if self._body_bytes > MAX_BODY_BYTES:
             raise Refused(413)
@@ -174,16 +199,21 @@ class Connection(asyncio.Protocol):
         request = self._request or self._take_head()
         self._completed = True
         self._active_at = self._worker.tick
+        passed_on = self._body is not None
+        if self._body is not None:
+            self._body.end()
+            self._body = None
         if self._request is not None or self._body_bytes:
             self._request = None
             self._body_bytes = 0
             self._headers = {}  # trailers
-        if not request.keep_alive:
+        if request.upgrade and self._worker.serving.proxies(request):
+            self._body = request.body = Incoming(self._regulate)
+            self._tunnelling = True
+        elif not request.keep_alive:
             self._deaf = True
-        if self._busy or self._paused or self._queue:
-            self._enqueue(request)
-        else:
-            self._handle(request)
+        if not passed_on:
+            self._take(request)
 
     # The rest is this class's own.
 
@@ -202,9 +232,31 @@ class Connection(asyncio.Protocol):
             request.check_version(parser.get_http_version())
             if parser.should_upgrade():
                 request.keep_alive = False
+                request.upgrade = True
         if not host or target[0] != _SLASH:
             request.check_target()
         return request
+
+    def _expect_body(self) -> None:
+        request = self._request = self._take_head()
+        if b"transfer-encoding" in request.headers:
+            request.check_coding()
+        if not self._deaf and not request.upgrade and self._worker.serving.proxies(request):
+            self._body = request.body = Incoming(self._regulate)
+            self._take(request)
+
+    def _take(self, request: Request) -> None:
+        if self._busy or self._paused or self._queue:
+            self._enqueue(request)
+        else:
+            self._handle(request)
+
+    def _regulate(self) -> None:
+        """Read while there is room for more requests, and for more of the body that is coming in."""
+        wanted = not self._queue and (self._body is None or not self._body.full)
+        if wanted != self._reading and not self._transport.is_closing():
+            self._reading = wanted
+            (self._transport.resume_reading if wanted else self._transport.pause_reading)()
 
     def _repeat(self, name: bytes, value: bytes) -> None:
         self._repeats += 1
@@ -220,10 +272,13 @@ class Connection(asyncio.Protocol):
             raise Refused(431)
 
     def _wait_for_more(self) -> None:
+        if self._body is not None:
+            self._pending_bytes = 0
+            return  # the exchange has its own limits
         self._started_at = self._started_at or self._worker.tick
         if self._pending_bytes > MAX_REQUEST_BYTES:
             self._refuse(431)
-        elif b"expect" in self._headers:
+        elif b"expect" in (self._request.headers if self._request is not None else self._headers):
             self._refuse(417)  # no request's body is wanted here: the client need not send it
 
     def _enqueue(self, item: Request | int) -> None:
@@ -240,14 +295,14 @@ class Connection(asyncio.Protocol):
 
     def _write_refusal(self, status: int) -> None:
         self._transport.write(self._worker.lines.close[status] + REFUSALS[status].full)
-        self._transport.write_eof()
-        self._lingering = True
-        self._active_at = self._worker.tick
+        self._linger()
 
     def _handle(self, request: Request) -> None:
         answer = self._worker.serving.answer(request)
         if type(answer) is Response:
             self._send(request, answer)
+        elif type(answer) is Proxied:
+            self._pass_on(request, answer)
         else:
             self._busy = True
             self._task = self._worker.loop.create_task(self._handle_later(request, answer))  # type: ignore[arg-type]
@@ -263,9 +318,43 @@ class Connection(asyncio.Protocol):
         self._send(request, response)
         self._go_on()
 
+    def _pass_on(self, request: Request, asked: Proxied) -> None:
+        self._busy = True
+        self._exchange = self._worker.exchange(request, asked, self._transport)
+        self._task = self._worker.loop.create_task(self._exchanged(request, self._exchange))
+
+    async def _exchanged(self, request: Request, exchange: "Exchange") -> None:
+        response = await exchange.answer()
+        self._task = self._exchange = None
+        self._busy = False
+        if exchange.broken:
+            self._transport.abort()
+        elif response is not None:
+            self._send(request, response)
+        elif exchange.closes:
+            self._deaf = True
+            self._queue.clear()
+            self._end()
+        self._go_on()
+
+    def _end(self) -> None:
+        """Close once all is written; where a body still comes in, let the client see its answer first."""
+        if self._body is None:
+            self._transport.close()
+        elif not self._transport.is_closing():
+            self._body = None
+            self._regulate()
+            self._linger()
+
+    def _linger(self) -> None:
+        self._transport.write_eof()
+        self._lingering = True
+        self._active_at = self._worker.tick
+
     def _send(self, request: Request, response: Response) -> None:
         worker = self._worker
-        if not request.keep_alive or worker.draining:
+        unfinished = request.body is not None and not request.body.complete
+        if not request.keep_alive or worker.draining or unfinished:
             self._deaf = True
             self._queue.clear()
             line = worker.lines.close[response.status]
@@ -283,7 +372,7 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.writelines((line, response.full))
         if self._deaf and not self._queue:
-            self._transport.close()
+            self._end()
 
     def _send_file(self, head: bytes, file: FileSlice) -> None:
         self._busy = True
@@ -306,6 +395,8 @@ class Connection(asyncio.Protocol):
                 self._write_refusal(item)
             else:
                 self._handle(item)
+        if self._body is not None:
+            self._regulate()
         if self._queue or self._busy or self._paused or self._lingering:
             return
         if self._deaf:

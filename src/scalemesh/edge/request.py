@@ -2,12 +2,13 @@
 
 import msgspec
 
+from scalemesh.edge.upstream.incoming import Incoming
 from scalemesh.rules.targets import split_absolute
 
 MAX_TARGET_BYTES = 8 * 1024
 MAX_HEADER_BYTES = 32 * 1024
 MAX_HEADERS = 100
-MAX_BODY_BYTES = 64 * 1024  # read and thrown away: nothing here takes a body
+MAX_BODY_BYTES = 64 * 1024  # read and thrown away, where no upstream takes it
 MAX_REQUEST_BYTES = 128 * 1024  # whole, framing included, when it does not come in one piece
 
 
@@ -21,6 +22,7 @@ class Refused(Exception):
 
 class Request(msgspec.Struct, gc=False):
     """`target` as it came, without its query; `headers` by lower-case name, repeated ones joined by a comma.
+    `upgrade`: another protocol is asked for. `body` is there only if another site is to have it.
 
     A msgspec.Struct for its speed: one is made for every request.
     """
@@ -32,6 +34,8 @@ class Request(msgspec.Struct, gc=False):
     host: bytes
     keep_alive: bool
     http10: bool = False
+    upgrade: bool = False
+    body: Incoming | None = None
 
     def check_version(self, version: str) -> None:
         """Needed only where the connection does not stay open by itself: then it is HTTP/1.1 for certain."""
@@ -52,8 +56,11 @@ class Request(msgspec.Struct, gc=False):
             raise Refused(400)
 
     def check_coding(self) -> None:
-        """RFC 9112 §6.1: of a body that comes in chunks."""
+        """RFC 9112 §6.1 and §6.3: of a body with a Transfer-Encoding."""
         if self.http10:
             raise Refused(400)
-        if self.headers.get(b"transfer-encoding", b"").lower() != b"chunked":
+        codings = [coding.strip() for coding in self.headers[b"transfer-encoding"].lower().split(b",")]
+        if codings[-1] != b"chunked":
+            raise Refused(400)  # its length cannot be known
+        if len(codings) > 1:
             raise Refused(501)

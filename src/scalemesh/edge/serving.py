@@ -20,6 +20,7 @@ from scalemesh.edge.pages import HOT_FILE_BYTES, HotPages, Page, Representation
 from scalemesh.edge.ranges import Span, byte_ranges, partial
 from scalemesh.edge.request import Request
 from scalemesh.edge.responses import FileSlice, Response, head
+from scalemesh.edge.upstream.target import Proxied
 from scalemesh.rules.decide import decide
 from scalemesh.rules.matching import Ready
 from scalemesh.rules.matching import Request as RuledRequest
@@ -32,11 +33,12 @@ MAX_STAMPS = 65536
 HOT_BYTES = 24 * 1024 * 1024
 
 Fetch = Callable[[str, BlobRef], Awaitable[bool]]
-Answer = Response | Coroutine[Any, Any, Response]
+Answer = Response | Proxied | Coroutine[Any, Any, Response]
 
 
 class Serving:
-    """`answer` is called for each request, in the event loop; a coroutine comes back only where a blob is missing."""
+    """`answer` is called for each request, in the event loop; a coroutine comes back only where a blob is missing, and
+    Proxied where another site is to answer."""
 
     def __init__(
         self,
@@ -70,10 +72,17 @@ class Serving:
         page = self._pages.get((site.key, request.target))
         if page is None or (request.method != b"GET" and request.method != b"HEAD"):
             decided = self._decide(site, request)
-            if isinstance(decided, Response):
+            if not isinstance(decided, Page):
                 return decided
             page = decided
         return self._answer_page(page, request)
+
+    def proxies(self, request: Request) -> bool:
+        """Whether another site is to answer, for a request whose body has not come in."""
+        site = self._find_site(request.host)
+        if isinstance(site, Response) or not self._ready_rules(site).proxies:
+            return False
+        return isinstance(self._decide(site, request), Proxied)
 
     def _answer_page(self, page: Page, request: Request) -> Answer:
         headers = request.headers
@@ -94,13 +103,15 @@ class Serving:
         self._sites[raw_host] = site
         return site
 
-    def _decide(self, site: Site, request: Request) -> Page | Response:
+    def _decide(self, site: Site, request: Request) -> Page | Proxied | Response:
         path = parse_path(request.target)
         if path is None:
             return responses.REFUSALS[400]
         lookup = functools.cache(functools.partial(self._index.entry, site.manifest))
         ready = self._ready_rules(site)
         decision = decide(_ruled(request, path, ready), lookup, ready)
+        if decision.proxy_to is not None:
+            return Proxied(decision.proxy_to, site.team, site.production, decision.headers, decision.without)
         if decision.file is None:
             return _without_file(decision)
         entry = lookup(decision.file)
@@ -213,8 +224,6 @@ def _ruled(request: Request, path: str, ready: Ready) -> RuledRequest:
 
 
 def _without_file(decision: Decision) -> Response:
-    if decision.proxy_to is not None:
-        return responses.REFUSALS[501]
     lines = [(name.title(), value) for name, value in decision.headers]
     if decision.location is not None:
         lines += [("Location", decision.location), ("Cache-Control", "public, max-age=0, must-revalidate")]

@@ -3,10 +3,17 @@
 import asyncio
 import logging
 import socket
+from typing import TYPE_CHECKING
 
 from scalemesh.edge.protocol import Connection
+from scalemesh.edge.request import Request
 from scalemesh.edge.responses import StatusLines
 from scalemesh.edge.serving import Serving
+from scalemesh.edge.upstream.target import Proxied, ProxyLimits
+
+if TYPE_CHECKING:
+    from scalemesh.edge.upstream.exchange import Exchange
+    from scalemesh.edge.upstream.pools import Pools
 
 log = logging.getLogger(__name__)
 
@@ -17,8 +24,10 @@ _TICK_S = 1.0
 class Worker:
     """What connections share. `tick` counts seconds from 1; while `draining`, each response ends its connection."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Serving, proxy: ProxyLimits) -> None:
         self.serving = serving
+        self._proxy = proxy
+        self._pools: Pools | None = None
         self.loop = asyncio.get_running_loop()
         self.lines = StatusLines()
         self.connections: set[Connection] = set()
@@ -26,6 +35,15 @@ class Worker:
         self.tick = 1
         self._server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
+
+    def exchange(self, request: Request, asked: Proxied, transport: asyncio.Transport) -> "Exchange":
+        """What passes the request on; the first one of a worker loads the HTTP client."""
+        from scalemesh.edge.upstream.exchange import Exchange
+        from scalemesh.edge.upstream.pools import Pools
+
+        if self._pools is None:
+            self._pools = Pools(self._proxy)
+        return Exchange(self._pools, request, asked, transport, close=self.draining)
 
     async def start(self, listener: socket.socket) -> None:
         self._server = await self.loop.create_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)

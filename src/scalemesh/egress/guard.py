@@ -38,7 +38,7 @@ class Guard:
 
     `allow_private` opens private and loopback addresses too (a clone from one's own network), metadata ones never.
     `registries` are names that may resolve to private addresses on port 443. `ports` are more ports that can be used
-    from inside a sandbox; they open no address.
+    from inside a sandbox; they open no address. `setting` is what a refusal names as the way to allow an address.
     """
 
     def __init__(
@@ -49,12 +49,14 @@ class Guard:
         ports: Sequence[int] = (),
         registries: Sequence[str] = REGISTRIES,
         resolver: Resolver = system_resolver,
+        setting: str = "SCALEMESH_BUILD_EGRESS_ALLOW",
     ) -> None:
         self._entries = tuple(map(allow_list.parse, allow))
         self._allow_private = allow_private
         self._ports = frozenset({*PORTS, *ports, *(e.port for e in self._entries if e.port)})
         self._registries = frozenset(registries)
         self._resolver = resolver
+        self._setting = setting
         self._remembered: dict[str, tuple[float, Sequence[str]]] = {}
 
     @property
@@ -117,7 +119,7 @@ class Guard:
         if self._allow_private or self._is_registry(host, port, address):
             return None
         kind = "a loopback" if unwrap(address).is_loopback else "a private or reserved"
-        return f"{text} is {kind} address; SCALEMESH_BUILD_EGRESS_ALLOW can allow it"
+        return f"{text} is {kind} address; {self._setting} can allow it"
 
     def _listed(self, host: str, port: int | None, address: Address) -> bool:
         return any(e.opens(host, port, address) for e in self._entries)

@@ -25,6 +25,7 @@ from scalemesh.edge.misses import MissServer
 from scalemesh.edge.places import left_behind
 from scalemesh.edge.prefetch import Prefetch
 from scalemesh.errors import BadSettings
+from scalemesh.main.proxying import proxy_limits
 from scalemesh.settings.load import load
 from scalemesh.settings.model import Settings
 
@@ -58,7 +59,7 @@ async def _run(settings: Settings, folder: Path) -> None:
     generation = Generation(folder / "generation")
     prefetch = Prefetch(blobs)
     keeper = Keeper(index, generation, blobs, RouteFeed(settings.internal_url, settings.edge.token), prefetch)
-    fleet = Fleet(str(folder), epoch, listeners)
+    fleet = Fleet(str(folder), epoch, listeners, proxy=proxy_limits(settings.edge.proxy))
     strangers = Strangers(epoch)
     async with MissServer(folder / "keeper.sock", blobs, strangers.on_worker):
         await _until_signal(fleet.run(), keeper.follow(), keeper.tidy(), prefetch.run())

@@ -1,6 +1,6 @@
 """One edge worker: `python -m scalemesh.main.edge_worker CONFIG`, started by the keeper only.
 
-Everything imported here is memory in every worker: no HTTP client, no object store, no settings.
+Everything imported here is memory in every worker: no object store, no settings, an HTTP client only once needed.
 """
 
 import asyncio
@@ -45,7 +45,9 @@ async def _run(config: WorkerConfig) -> None:
     with hold_place(folder), contextlib.closing(IndexReader(folder / "index.db")) as index:
         generation = Generation(folder / "generation")
         files = BlobFiles(folder / "blobs")
-        worker = Worker(Serving(index, generation.view, files, misses.fetch, every_host=config.every_host))
+        worker = Worker(
+            Serving(index, generation.view, files, misses.fetch, every_host=config.every_host), config.proxy
+        )
         loop.add_signal_handler(signal.SIGTERM, stopping.set)
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C: the keeper decides
         gc.collect()

@@ -25,9 +25,12 @@ from scalemesh.edge.blobs import Blobs
 from scalemesh.edge.fleet import Fleet, listen
 from scalemesh.edge.index import Generation, IndexWriter
 from scalemesh.edge.misses import MissServer
+from scalemesh.edge.upstream.target import ProxyLimits
 from scalemesh.errors import Unavailable
 from scalemesh.main import rules
+from scalemesh.main.proxying import proxy_limits
 from scalemesh.rules.read import Parsed
+from scalemesh.settings.load import load
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +53,19 @@ async def _preview(directory: Path, port: int, on_ready: Callable[[str], None], 
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with serving(directory, port, flavour=flavour) as (address, _):
+    proxy = proxy_limits(load(os.environ).edge.proxy)
+    async with serving(directory, port, flavour=flavour, proxy=proxy) as (address, _):
         on_ready(address)
         await stopping.wait()
 
 
 @asynccontextmanager
 async def serving(
-    directory: Path, port: int, workers: int = 1, flavour: Flavour | None = None
+    directory: Path,
+    port: int,
+    workers: int = 1,
+    flavour: Flavour | None = None,
+    proxy: ProxyLimits | None = None,
 ) -> AsyncIterator[tuple[str, Fleet]]:
     """The address and the workers; also what the benchmarks measure."""
     listeners = listen("127.0.0.1", port, workers)
@@ -66,7 +74,7 @@ async def serving(
         blobs = Blobs(folder / "blobs", _Nowhere(), max_bytes=2**63)
         await asyncio.to_thread(_fill, directory, folder, blobs, flavour)
         ready = asyncio.Event()
-        fleet = Fleet(str(folder), "preview", listeners, every_host=_HOST)
+        fleet = Fleet(str(folder), "preview", listeners, every_host=_HOST, proxy=proxy)
         async with MissServer(folder / "keeper.sock", blobs, lambda *_: ready.set()):
             running = asyncio.create_task(fleet.run())
             try:

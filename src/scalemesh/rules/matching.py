@@ -10,6 +10,7 @@ import msgspec
 
 from scalemesh.core.manifest import Condition, Rules, Selector
 from scalemesh.rules.patterns import SET_BYTES, compiled, folded, options
+from scalemesh.rules.templates import is_absolute
 
 S = TypeVar("S", bound=Selector)
 Values = Mapping[str, str]
@@ -156,15 +157,17 @@ def _compares(condition: Condition, value: str) -> bool:
 
 class Ready:
     """Rules with their tables. `by_request`: the answer depends on more than the path, so none is remembered by path.
+    `proxies`: some requests are for other sites.
 
     Raises BadRule if a pattern does not compile (receipt has refused such rules).
     """
 
-    __slots__ = ("by_request", "headers", "plain", "rules", "table")
+    __slots__ = ("by_request", "headers", "plain", "proxies", "rules", "table")
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.plain = not rules.rules and not rules.headers
         self.table = Table(rules.rules)
         self.headers = Table(rules.headers)
+        self.proxies = any(rule.status == 200 and is_absolute(rule.to) for rule in rules.rules)
         self.by_request = any(selector.has or selector.missing for selector in (*rules.rules, *rules.headers))

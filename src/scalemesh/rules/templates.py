@@ -13,7 +13,8 @@ _VALUE_SAFE = "".join(map(chr, range(0x20, 0x7F)))
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _ABSOLUTE = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 _LABELS = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
-_AUTHORITY = re.compile(r"[A-Za-z0-9.-]*(?::[0-9]{1,5})?")
+_AUTHORITY = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
+_MAX_PORT = 65535
 _SLASHES = re.compile(r"^[/\\]{2,}")
 
 
@@ -58,7 +59,7 @@ def _check_authority(template: Template) -> None:
     else:
         if len(template) > 1 and not template[-1].lstrip(".").count("."):
             raise BadRule("a parameter in the host must be followed by `.` and a domain")
-    if not authority or not _AUTHORITY.fullmatch(authority):
+    if not _AUTHORITY.fullmatch(authority) or int(authority.partition(":")[2] or 0) > _MAX_PORT:
         raise BadRule(f"`{authority}` is not a host")
 
 

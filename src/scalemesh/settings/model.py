@@ -112,12 +112,28 @@ class EcsSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EdgeProxySettings:
+    """Rewrites of sites to other sites, which the edge asks in the client's place."""
+
+    allow: tuple[str, ...] = _setting(
+        "EDGE_PROXY_ALLOW", (), "private addresses that sites may name: `host[:port]` or CIDR, by comma"
+    )
+    concurrency: int = _setting("EDGE_PROXY_CONCURRENCY", 100, "requests of one team under way, in one edge worker")
+    request_bytes: int = _setting("EDGE_PROXY_REQUEST", 100 * 1024**2, "body of one request, bytes or `100MB`")
+    response_bytes: int = _setting("EDGE_PROXY_RESPONSE", 1024**3, "answer to one request, bytes or `1GB`")
+    timeout_s: float = _setting(
+        "EDGE_PROXY_TIMEOUT", 120, "seconds for an answer to begin, and without a byte of it or of a WebSocket"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class EdgeSettings:
     """The reverse proxy in front of the sites."""
 
     workers: int = _setting("EDGE_WORKERS", 1, "edge worker processes")
     token: str = _setting("EDGE_TOKEN", "", "token of an edge on another machine (`serve edge`)", secret=True)
     disk_bytes: int = _setting("EDGE_DISK", 20 * 1024**3, "disk for the edge's blobs, bytes or `20GB`")
+    proxy: EdgeProxySettings = field(default_factory=EdgeProxySettings)
 
 
 @dataclass(frozen=True, kw_only=True)
