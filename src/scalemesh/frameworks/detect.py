@@ -14,6 +14,9 @@ from scalemesh.frameworks.outputs import configs, inside
 from scalemesh.frameworks.overrides import Overrides
 
 GUESS = "guess"
+# Several frameworks write here instead of their own place where the environment says VERCEL (Build Output API 3).
+VERCEL_OUTPUT = ".vercel/output/static"
+_OWNERS = frozenset({overrides.SETTINGS, "vercel.json", "netlify.toml"})
 GUESS_OR_TOP = "guess, else the root directory"
 _OUTPUTS = ("dist", "build", "out", "_site", "public")
 _PAGES = ("index.html", "index.htm")
@@ -161,12 +164,12 @@ def _guess(project: _Project) -> str:
 
 
 def output_choices(plan: Plan) -> list[str]:
-    """Where to look for the output after the build, in order. One place, unless the plan could only guess."""
+    """Where to look for the output after the build, in order. One place where the owner has said so."""
     source = plan.sources.get("output_directory")
     if source not in {GUESS, GUESS_OR_TOP}:
-        return [plan.output_directory]
+        return [plan.output_directory] if source in _OWNERS else [plan.output_directory, VERCEL_OUTPUT]
     top = ["."] if source == GUESS_OR_TOP else []  # never the whole repository of somebody who has no page there
-    return list(dict.fromkeys((plan.output_directory, *_OUTPUTS, *top)))
+    return list(dict.fromkeys((plan.output_directory, *_OUTPUTS, VERCEL_OUTPUT, *top)))
 
 
 def _checked(value: str, source: str) -> str:

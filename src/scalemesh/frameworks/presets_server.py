@@ -102,8 +102,8 @@ META: dict[str, tuple[Preset, ...]] = {
                remedy="Hydrogen renders on a server; it has no static output."),
     ),
     "qwik": (
-        Preset(slug="qwik", name="Qwik", some=(Dep("@builder.io/qwik-city"), Dep("@qwik.dev/router")), build="vite build",
-               server=True, immutable=("build/", "assets/"), supersedes=("vite",),
+        Preset(slug="qwik", name="Qwik", some=(Dep("@builder.io/qwik-city"), Dep("@qwik.dev/router")),
+               build="vite build", server=True, immutable=("build/", "assets/"), supersedes=("vite",),
                static=(Static((*paths("adapters/static/vite.config"), *paths("adapters/ssg/vite.config")), "dist"),),
                remedy="Run `npm run qwik add static`."),
     ),

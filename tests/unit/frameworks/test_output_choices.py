@@ -19,5 +19,11 @@ def test_a_page_at_the_top_is_the_last_resort() -> None:
     assert output_choices(plan("index.html"))[-1] == "."
 
 
+def test_a_framework_may_write_where_vercel_looks() -> None:
+    files = {"package.json": b'{"scripts": {"build": "nuxt generate"}, "dependencies": {"nuxt": "4"}}'}
+    made = detect([*files], files.get, BuildSettings())
+    assert output_choices(made) == [".output/public", ".vercel/output/static"]
+
+
 def test_what_the_owner_said_is_the_only_place() -> None:
     assert output_choices(plan(output_directory="www")) == ["www"]
