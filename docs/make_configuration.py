@@ -24,6 +24,7 @@ _TITLES = {
     "build": "Builds",
     "edge": "The edge",
     "proxy": "Rewrites to other sites",
+    "docker": "Builds in containers",
     "kubernetes": "Builds on Kubernetes",
     "ecs": "Builds on AWS ECS",
 }

@@ -142,7 +142,8 @@ class AgentOptions(Document, frozen=True):
     or `ssm:NAME`, a parameter that the agent's role in AWS may read.
 
     With the sandbox `container` the steps run in a container beside the agent's, which has `directory` and, read-only,
-    `toolchains` at the same paths; the agent is then its own broker, and the token file not its to remove.
+    `toolchains` at the same paths (`offline-container`: and no network but through the agent). The agent is then its
+    own broker, and the token file not its to remove.
     `toolchains` is the store that steps see read-only at /opt, `broker` the folder of the socket to ask for more.
     `caches`: folders that earlier builds left, the nearest first; no step sees them.
     """
@@ -153,7 +154,7 @@ class AgentOptions(Document, frozen=True):
     token: str
     toolchains: str
     broker: str
-    sandbox: Literal["bubblewrap", "container", "none"]
+    sandbox: Literal["bubblewrap", "container", "offline-container", "none"]
     limits: Limits
     caches: list[str] = []
 

@@ -17,6 +17,7 @@ from scalemesh.sandbox.step import Mount
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # process 1 ignores it otherwise
     options = decode(AgentOptions, sys.argv[1])
     sys.exit(asyncio.run(_run(options, _token(options))))
 
@@ -28,7 +29,7 @@ def _token(options: AgentOptions) -> str:
         return parameters.read(options)
     token_file = Path(options.token)
     token = token_file.read_text().strip()
-    if options.sandbox != "container":
+    if "container" not in options.sandbox:
         token_file.unlink()
     return token
 
@@ -69,7 +70,7 @@ async def _run(options: AgentOptions, token: str) -> int:
 
 def _broker(options: AgentOptions) -> "contextlib.AbstractAsyncContextManager[object]":
     """In a container of its own there is no platform's broker: the agent fetches toolchains itself."""
-    if options.sandbox != "container":
+    if "container" not in options.sandbox:
         return contextlib.nullcontext()
     from scalemesh.dispatch.toolchains.broker import Broker
     from scalemesh.dispatch.toolchains.store import Store

@@ -100,7 +100,27 @@ def _ecs(settings: Settings) -> Backend:
     )
 
 
-_BACKENDS: dict[str, Callable[[Settings], Backend]] = {"local": _local, "kubernetes": _kubernetes, "ecs": _ecs}
+def _docker(settings: Settings) -> Backend:
+    from scalemesh.dispatch.backends.docker import DockerBackend, DockerSettings
+
+    return DockerBackend(
+        DockerSettings(
+            engine=settings.docker.engine,
+            image=_required(settings.build.image, "SCALEMESH_BUILD_IMAGE"),
+            api_url=settings.internal_url,
+            instance=_instance(settings),
+            tokens=settings.data_dir / "build-tokens",
+            network=settings.docker.network,
+        )
+    )
+
+
+_BACKENDS: dict[str, Callable[[Settings], Backend]] = {
+    "local": _local,
+    "docker": _docker,
+    "kubernetes": _kubernetes,
+    "ecs": _ecs,
+}
 
 
 def _instance(settings: Settings) -> str:

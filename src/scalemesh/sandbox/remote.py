@@ -5,10 +5,12 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from scalemesh.core.build import Limits
 from scalemesh.egress import channel
+from scalemesh.egress.proxy import Proxy
 from scalemesh.errors import InfrastructureFault
 from scalemesh.sandbox.conversation import Conversation, exit_code
 from scalemesh.sandbox.step import StepCommand
@@ -21,14 +23,17 @@ _RETRY_S = 0.1
 class RemoteRunner:
     """Speaks with `scalemesh.sandbox.inside.container` over a unix socket in the folder that both see.
 
-    The container is the isolation: its user, its limits and its network are what whoever started it gave it, so a
-    step's `egress` and `mounts` have no say here. A container runs the steps of one session and ends with it.
+    The container is the isolation: its user and its limits are what whoever started it gave it, and a step's `mounts`
+    have no say here. With `on_notice` it has no network of its own, and reaches by name what the step's guard allows,
+    through this process; without, its network is the container's. It runs the steps of one session and ends with it.
     """
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: Limits, on_notice: Callable[[str], None] | None = None) -> None:
         self._path = path
         self._limits = limits
+        self._on_notice = on_notice
         self._talk: Conversation | None = None
+        self._proxy: Proxy | None = None
         self.out_of_memory = False
 
     @property
@@ -48,14 +53,26 @@ class RemoteRunner:
                 await asyncio.sleep(_RETRY_S)
             else:
                 self._talk = Conversation(control)
-                return
+                break
+        if self._on_notice:
+            egress, theirs = channel.pair()
+            with theirs:
+                self._talk.say({"command": "egress"}, (theirs.fileno(),))
+            self._proxy = await Proxy(egress, self._on_notice).__aenter__()
 
     async def overlay(self, lower: Path, upper: Path, work: Path) -> bool:
         return False
 
     async def start(self, step: StepCommand, stdout: int, stderr: int) -> None:
-        rlimits = {"RLIMIT_NOFILE": self._limits.open_files}
-        spec = {"argv": step.argv, "env": dict(step.env), "cwd": step.cwd, "rlimits": rlimits}
+        spec = {
+            "argv": step.argv,
+            "env": dict(step.env),
+            "cwd": step.cwd,
+            "rlimits": {"RLIMIT_NOFILE": self._limits.open_files},
+            "ports": step.egress.ports if step.egress else (),
+        }
+        if self._proxy:
+            self._proxy.guard = step.egress
         request = channel.memfd("step", json.dumps(spec).encode())
         try:
             self._conversation().say({"command": "run"}, (request, stdout, stderr))
@@ -73,6 +90,9 @@ class RemoteRunner:
 
     async def wait(self) -> int:
         event = await self._conversation().hear(None)
+        if self._proxy:
+            self._proxy.guard = None
+            await self._proxy.disconnect()
         self.out_of_memory = bool(event.get("out_of_memory"))
         return exit_code(event)
 
@@ -90,6 +110,8 @@ class RemoteRunner:
         finally:
             self._talk.close()
             self._talk = None
+            if self._proxy:
+                await self._proxy.__aexit__()
 
     def path(self, target: str, source: str) -> str:
         return source

@@ -19,10 +19,10 @@ from scalemesh.sandbox.step import Mount, StepCommand, StepResult
 from scalemesh.sandbox.supervise import Supervision
 from scalemesh.sandbox.watch import DiskWatch
 
-Mode = Literal["bubblewrap", "container", "none"]
+Mode = Literal["bubblewrap", "container", "offline-container", "none"]
 
 RUNNER_SOCKET = "runner.sock"
-_LINGER_S: dict[Mode, float | None] = {"bubblewrap": None, "container": None, "none": 5.0}
+_LINGER_S: dict[Mode, float | None] = {"bubblewrap": None, "container": None, "offline-container": None, "none": 5.0}
 _FROM_HOST = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -34,7 +34,7 @@ def _ignore(_line: str) -> None:
 class Session:
     """Opened with `async with`; closing kills what runs and leaves `directory` as the last step left it.
 
-    `directory` exists and belongs to the calling uid; in mode `container` the runner sees it at the same path, and
+    `directory` exists and belongs to the calling uid; in a container the runner sees it at the same path, and
     listens at RUNNER_SOCKET in it. `mounts` (toolchains) are in every step. `on_notice` gets lines for the build's log,
     such as `egress denied: …`. One step at a time.
     """
@@ -134,4 +134,6 @@ class Session:
 def _runner(mode: Mode, directory: Path, limits: Limits, on_notice: Callable[[str], None]) -> Runner:
     if mode == "bubblewrap":
         return ContainedRunner(directory / "etc", limits, on_notice)
-    return RemoteRunner(directory / RUNNER_SOCKET, limits) if mode == "container" else DirectRunner()
+    if mode == "none":
+        return DirectRunner()
+    return RemoteRunner(directory / RUNNER_SOCKET, limits, on_notice if mode == "offline-container" else None)

@@ -67,6 +67,14 @@ class BuildSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DockerSettings:
+    """Builds as containers of this machine (`SCALEMESH_BUILDER=docker`), Docker's or Podman's."""
+
+    engine: str = _setting("DOCKER_ENGINE", "docker", "program of the engine: docker, podman or a path")
+    network: str = _setting("DOCKER_NETWORK", "bridge", "network of agents; steps have none")
+
+
+@dataclass(frozen=True, kw_only=True)
 class KubernetesSettings:
     """Builds as Kubernetes Jobs (`SCALEMESH_BUILDER=kubernetes`), in the cluster of KUBECONFIG or our own pod's."""
 
@@ -163,7 +171,7 @@ class Settings:
         "`kafka://[user:password@]host:port[,host:port]/topic?replication=3`",
     )
     log_archive_url: str = _setting("LOG_ARCHIVE_URL", "", "log archive; default sqlite:///<data>/logs.db")
-    builder: str = _setting("BUILDER", "local", "where builds run: local, kubernetes, ecs")
+    builder: str = _setting("BUILDER", "local", "where builds run: local, docker, kubernetes, ecs")
     secret_key: str = _setting(
         "SECRET_KEY",
         "",
@@ -177,5 +185,6 @@ class Settings:
     setup_token: str = _setting("SETUP_TOKEN", "", "fixes the first-run token, for automation", secret=True)
     build: BuildSettings = field(default_factory=BuildSettings)
     edge: EdgeSettings = field(default_factory=EdgeSettings)
+    docker: DockerSettings = field(default_factory=DockerSettings)
     kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
     ecs: EcsSettings = field(default_factory=EcsSettings)

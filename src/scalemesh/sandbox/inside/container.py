@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from scalemesh.egress import channel
+from scalemesh.egress.forwarder import Forwarder
 from scalemesh.sandbox.inside.loop import Loop
 from scalemesh.sandbox.inside.steps import Steps
 from scalemesh.sandbox.limits import own_memory
@@ -25,6 +26,8 @@ _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 def main() -> None:
     if os.getpid() != 1:  # the end of a step kills every process that it may: that is to be the container's alone
         sys.exit("This runs as process 1 of a container of its own.")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))  # process 1 ignores what it has no handler for
     _close_to_steps()
     for name in [name for name in os.environ if name.startswith(_SECRET)]:
         del os.environ[name]
@@ -46,10 +49,9 @@ class Program:
         self._steps = Steps()
         self._memory = own_memory()
         self._kills_before = 0
+        self._forwarder: Forwarder | None = None
 
     def run(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: sys.exit(0))  # process 1 ignores what it has no handler for
         self._loop.on_readable(self._control, self._command)
         self._loop.on_child(self._child)
         self._loop.run()
@@ -60,6 +62,8 @@ class Program:
             self._end(heard=received is not None)
         elif received[0]["command"] == "kill":
             self._steps.kill()
+        elif received[0]["command"] == "egress":
+            self._forwarder = Forwarder(socket.socket(fileno=received[1][0]), self._loop)
         else:
             self._start(received[1])
 
@@ -67,7 +71,10 @@ class Program:
         request, stdout, stderr = fds
         self._kills_before = self._oom_kills()
         try:
-            self._steps.start(json.loads(channel.read_all(request)), stdout, stderr)
+            spec = json.loads(channel.read_all(request))
+            if self._forwarder:
+                self._forwarder.listen(spec["ports"], ())
+            self._steps.start(spec, stdout, stderr)
         except (OSError, ValueError) as error:
             channel.send(self._control, {"event": "exited", "code": 1, "ran": False, "detail": str(error)})
 
