@@ -6,7 +6,7 @@ DATA := .data
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-matrix test-frameworks chaos lint format bench bench-idle bench-start bench-deploy bench-build bench-edge bench-logs docs clean
+.PHONY: help install run test test-matrix test-kubernetes test-frameworks chaos lint format bench bench-idle bench-start bench-deploy bench-build bench-edge bench-logs docs clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: $(BIN)/.dev ## everything on the default engines, and one smoke per other 
 
 test-matrix: $(BIN)/.dev ## all engines, hostile builds, the long runs
 	$(PYTEST) -m matrix
+
+test-kubernetes: $(BIN)/.dev ## on a real cluster: KUBECONFIG, and SCALEMESH_BUILD_IMAGE, which its nodes have or can pull
+	$(PYTEST) -m kubernetes tests/kubernetes
 
 test-frameworks: $(BIN)/.dev ## real scaffolds of every framework, into docs/frameworks.md (FRAMEWORK=name for one)
 	$(PYTEST) -m frameworks tests/frameworks

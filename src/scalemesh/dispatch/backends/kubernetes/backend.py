@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Self
 
@@ -20,7 +21,8 @@ from scalemesh.dispatch.backends.kubernetes.outcomes import status_of
 from scalemesh.dispatch.backends.kubernetes.watcher import PodWatcher
 from scalemesh.errors import BadSettings, InfrastructureFault
 
-GONE_S = 45.0
+GONE_S = 60.0  # a node that is busy takes its time
+_LOOK_S = 0.5
 _DELETED = Ended("deleted", "The build's Job was deleted by somebody else.")
 _NOT_FOUND, _CONFLICT = 404, 409
 _REFUSED = frozenset({400, 401, 403, 422})  # an operator's mistake: trying again mends nothing
@@ -77,14 +79,30 @@ class KubernetesBackend(Backend):
                 await self._delete(Job, job.metadata.name, CascadeType.FOREGROUND)
             async for secret in self._of(Secret, only):
                 await self._delete(Secret, secret.metadata.name)
-            if not await self._watcher.gone(attempt, GONE_S):
+            if not await self._gone(only):
                 async for pod in self._of(Pod, only):  # its node does not answer
                     await self._delete(Pod, pod.metadata.name, grace_period=0)
                 raise InfrastructureFault(f"The pod of {attempt} does not go away.", code="pod_stays")
 
     async def existing(self) -> set[str]:
+        found: set[str] = set()
         with _answers("list the builds"):
-            return {found.metadata.labels[ATTEMPT] for kind in (Job, Secret, Pod) async for found in self._of(kind, {})}
+            for kind in (Job, Secret, Pod):
+                found |= {each.metadata.labels[ATTEMPT] async for each in self._of(kind, {})}
+        return found
+
+    async def _gone(self, labels: dict[str, str]) -> bool:
+        """A Job that is deleted in the foreground stays until its pod has gone; an orphaned pod is deleted itself."""
+        deadline = time.monotonic() + GONE_S
+        for kind in (Job, Pod):
+            while names := [each.metadata.name async for each in self._of(kind, labels)]:
+                if time.monotonic() > deadline:
+                    return False
+                if kind is Pod:
+                    for name in names:
+                        await self._delete(Pod, name)
+                await asyncio.sleep(_LOOK_S)
+        return True
 
     async def _create(self, wanted: Any) -> Any:
         """What was created, or what had been."""

@@ -1,7 +1,6 @@
 """The pods of all builds as they are: listed once, then watched; and again when the watch is lost, or too old (410)."""
 
 import asyncio
-import contextlib
 from typing import Any
 
 import httpx2
@@ -29,45 +28,30 @@ class PodWatcher:
         self._namespace = namespace
         self._labels: Any = labels
         self._pods: dict[str, dict[str, Any]] = {}
-        self._changed = asyncio.Condition()
-        self._synced = False
+        self._synced = asyncio.Event()
 
     async def run(self) -> None:
         while True:
             try:
                 await self._follow(await self._list())
             except (httpx2.HTTPError, ApiError, TimeoutError) as error:
-                self._synced = False
+                self._synced.clear()
                 log.warning("lost sight of the builds' pods; looking again", cause=str(error))
                 await asyncio.sleep(_RETRY_S)
 
     async def pod(self, attempt: str) -> dict[str, Any] | None:
         """The attempt's pod, None where there is none. Raises Unavailable while the API server cannot be reached."""
-        async with self._changed:
-            await self._until(lambda: self._synced, _SYNC_S)
-            return self._pods.get(attempt)
-
-    async def gone(self, attempt: str, timeout_s: float) -> bool:
-        """Whether the attempt's pod has gone in time."""
-        async with self._changed:
-            with contextlib.suppress(Unavailable):
-                await self._until(lambda: self._synced and attempt not in self._pods, timeout_s)
-                return True
-        return False
-
-    async def _until(self, holds: Any, timeout_s: float) -> None:
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._changed.wait_for(holds)
+            async with asyncio.timeout(_SYNC_S):
+                await self._synced.wait()
         except TimeoutError as error:
             raise Unavailable("The Kubernetes API server does not answer.", code="kubernetes_unavailable") from error
+        return self._pods.get(attempt)
 
     async def _list(self) -> str:
         listing = self._client.list(Pod, namespace=self._namespace, labels=self._labels)
-        found = {_attempt(pod): pod.to_dict() async for pod in listing}
-        async with self._changed:
-            self._pods, self._synced = found, True
-            self._changed.notify_all()
+        self._pods = {_attempt(pod): pod.to_dict() async for pod in listing}
+        self._synced.set()
         return str(listing.resourceVersion)
 
     async def _follow(self, version: str) -> None:
@@ -77,13 +61,10 @@ class PodWatcher:
         while True:
             async with asyncio.timeout(WATCH_S + _SILENT_S):
                 kind, pod = await anext(events)
-            attempt = _attempt(pod)
-            async with self._changed:
-                if kind == "DELETED":
-                    self._pods.pop(attempt, None)
-                else:
-                    self._pods[attempt] = pod.to_dict()
-                self._changed.notify_all()
+            if kind == "DELETED":
+                self._pods.pop(_attempt(pod), None)
+            else:
+                self._pods[_attempt(pod)] = pod.to_dict()
 
 
 def _attempt(pod: Any) -> str:
