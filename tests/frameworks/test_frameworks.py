@@ -36,7 +36,7 @@ def test_a_scaffold_is_built_and_renders(
     platform.project(name, git.create(name, files))
     ended = platform.ended(platform.deploy(name)["id"], within_s=1500)
     assert ended["state"] == "ready", platform.log_text(ended["id"])[-3000:]
-    assert ended["plan"]["framework"] == scaffold.framework
+    assert ended["plan"].get("framework") == scaffold.framework
     context = browser.new_context()
     try:
         page = context.new_page()
@@ -46,7 +46,7 @@ def test_a_scaffold_is_built_and_renders(
         context.close()
     steps = {step["step"]: step["duration_ms"] / 1000 for step in ended["steps"]}
     took = f"{steps.get('install', 0):.0f} + {steps.get('build', 0):.0f}"
-    manager = ended["plan"]["package_manager"] or "-"
+    manager = ended["plan"].get("package_manager") or "-"
     table.put(scaffold.name, version(scaffold, files), str(scaffold.framework or "-"), manager, took, "yes")
 
 

@@ -28,9 +28,11 @@ def engine(request: pytest.FixtureRequest) -> Sqlite | Postgres:
 
 
 @pytest.fixture
-async def database_url(engine: Sqlite | Postgres) -> str:
+async def database_url(engine: Sqlite | Postgres) -> AsyncIterator[str]:
     """A migrated database of the test's own."""
-    return await engine.fresh()
+    url = await engine.fresh()
+    yield url
+    await engine.drop(url)
 
 
 @pytest.fixture

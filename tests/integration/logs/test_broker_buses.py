@@ -59,6 +59,7 @@ class TestRedisBus(BusContract):
 
 
 @pytest.mark.matrix
+@pytest.mark.timeout(400)  # the broker takes seconds to let a consumer in
 class TestKafkaBus(BusContract):
     @pytest.fixture
     def bus(self, kafka_bus: KafkaBus) -> Bus:
