@@ -21,6 +21,7 @@ from scalemesh.sandbox.limits import own_memory
 AGENT_WITHIN_S = 600
 _SECRET = ("AWS_", "ECS_")  # where ECS tells containers how to get their role's keys; steps have no use for them
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> None:
@@ -46,7 +47,7 @@ class Program:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._loop = Loop()
-        self._steps = Steps()
+        self._steps = Steps(_open_again)
         self._memory = own_memory()
         self._kills_before = 0
         self._forwarder: Forwarder | None = None
@@ -95,10 +96,14 @@ class Program:
 
 def _close_to_steps() -> None:
     """Steps have our uid: they may neither trace us nor read our memory, and gain no rights by a set-uid program."""
-    libc = ctypes.CDLL(None, use_errno=True)
     for option, value in ((_PR_SET_DUMPABLE, 0), (_PR_SET_NO_NEW_PRIVS, 1)):
-        if libc.prctl(option, value, 0, 0, 0) != 0:
+        if _LIBC.prctl(option, value, 0, 0, 0) != 0:
             sys.exit(f"prctl: {os.strerror(ctypes.get_errno())}")
+
+
+def _open_again() -> None:
+    """In the process that is to be a step, which has nothing to hide: else its own /proc/self is not writable to it."""
+    _LIBC.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from scalemesh.egress import channel
 class Steps:
     """The step that runs, if one does. Every other process of this PID namespace is a descendant of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, prepare: Callable[[], None] = lambda: None) -> None:
+        """`prepare` is called in each step's process before it becomes the step."""
         self._child: subprocess.Popen[bytes] | None = None
+        self._prepare = prepare
 
     def start(self, spec: dict[str, Any], stdout: int, stderr: int) -> None:
         """Run `spec["argv"]`; takes the descriptors over, whatever happens."""
@@ -27,7 +30,7 @@ class Steps:
                 env=spec["env"],
                 cwd=spec["cwd"],
                 start_new_session=True,
-                preexec_fn=lambda: _restrict(spec["rlimits"]),  # noqa: PLW1509 - this process has one thread
+                preexec_fn=lambda: self._become(spec["rlimits"]),  # noqa: PLW1509 - this process has one thread
             )
         finally:
             for fd in (stdout, stderr):
@@ -61,6 +64,10 @@ class Steps:
                 os.waitpid(-1, 0)
         except ChildProcessError:
             return
+
+    def _become(self, rlimits: dict[str, int]) -> None:
+        self._prepare()
+        _restrict(rlimits)
 
     def _finish(self, child: subprocess.Popen[bytes]) -> dict[str, Any]:
         self._child = None
