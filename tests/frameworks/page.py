@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests.frameworks.scaffolds import NOT_BUILT
+
 PATH = Path(__file__).parents[2] / "docs" / "frameworks.md"
 HEAD = """# Frameworks
 
@@ -15,6 +17,10 @@ writes this page; `make test-frameworks FRAMEWORK=Astro` does one.
 
 | framework | version asked for | preset | package manager | install and build, s | page rendered | seen |
 |---|---|---|---|---|---|---|
+"""
+TRIED = """
+Tried, and stopped by what the run's registry or network did not give, so that nothing is claimed of them:
+
 """
 
 
@@ -33,6 +39,6 @@ class Page:
         self.rows[name] = "| " + " | ".join((name, *cells, seen)) + " |"
 
     def write(self) -> None:
-        PATH.write_text(
-            HEAD + "".join(f"{row}\n" for _, row in sorted(self.rows.items(), key=lambda item: item[0].lower()))
-        )
+        rows = [f"{row}\n" for _, row in sorted(self.rows.items(), key=lambda item: item[0].lower())]
+        missing = [f"- {name}: {why}.\n" for name, why in NOT_BUILT.items()]
+        PATH.write_text("".join([HEAD, *rows, TRIED, *missing]))

@@ -40,6 +40,24 @@ HEADING = "Hello from Scale Mesh"
 MARKDOWN = f"# {HEADING}\n\nBuilt by a real generator.\n"
 HTML = f"<!doctype html><title>{HEADING}</title><body><h1>{HEADING}</h1></body>"
 
+HEXO = project(
+    "hexo generate",
+    hexo="latest",
+    hexo_generator_index="latest",
+    hexo_renderer_ejs="latest",
+    hexo_renderer_marked="latest",
+    hexo_renderer_stylus="latest",
+    hexo_theme_landscape="latest",
+)
+
+# Tried, and stopped by what the registry or the network of the run did not give: these prove nothing about us.
+NOT_BUILT = {
+    "Ember": "its scaffold asks for a package version that the registry did not have",
+    "Gatsby": "the install script of a dependency downloads from GitHub, which the network did not reach",
+    "Qwik (Vite)": "its scaffold asks for a package version that the registry did not have",
+    "VuePress": "version 2 was not in the registry",
+}
+
 SCAFFOLDS: tuple[Scaffold, ...] = (
     vite("react-ts", "Get started"),
     vite("vue-ts", "Get started"),
@@ -47,7 +65,6 @@ SCAFFOLDS: tuple[Scaffold, ...] = (
     vite("preact-ts", "Get started"),
     vite("solid-ts", "Get started"),
     vite("lit-ts", "Get started"),
-    vite("qwik-ts", "Get started"),
     vite("vanilla-ts", "Get started"),
     Scaffold(
         "Astro",
@@ -144,13 +161,6 @@ SCAFFOLDS: tuple[Scaffold, ...] = (
         ),
     ),
     Scaffold(
-        "Ember",
-        "ember",
-        "ember-cli",
-        "Congratulations",
-        ("npx", "-y", "ember-cli@latest", "new", "site", "--directory", "app", "--skip-npm", "--skip-git"),
-    ),
-    Scaffold(
         "Rsbuild",
         None,
         "@rsbuild/core",
@@ -190,36 +200,6 @@ SCAFFOLDS: tuple[Scaffold, ...] = (
         files={"package.json": project("vitepress build docs", vitepress="latest"), "docs/index.md": MARKDOWN},
     ),
     Scaffold(
-        "VuePress",
-        "vuepress",
-        "vuepress",
-        HEADING,
-        files={
-            "package.json": project(
-                "vuepress build docs",
-                vuepress="next",
-                at__vuepress__bundler_vite="next",
-                at__vuepress__theme_default="next",
-                vue="latest",
-                sass_embedded="latest",
-            ),
-            "docs/README.md": MARKDOWN,
-            "docs/.vuepress/config.mjs": "import { viteBundler } from '@vuepress/bundler-vite'\n"
-            "import { defaultTheme } from '@vuepress/theme-default'\n"
-            "export default { bundler: viteBundler(), theme: defaultTheme() }\n",
-        },
-    ),
-    Scaffold(
-        "Gatsby",
-        "gatsby",
-        "gatsby",
-        HEADING,
-        files={
-            "package.json": project("gatsby build", gatsby="latest", react="^18", react_dom="^18"),
-            "src/pages/index.js": f'import * as React from "react"\nexport default () => <h1>{HEADING}</h1>\n',
-        },
-    ),
-    Scaffold(
         "Eleventy",
         "eleventy",
         "@11ty/eleventy",
@@ -232,14 +212,8 @@ SCAFFOLDS: tuple[Scaffold, ...] = (
         "hexo",
         HEADING,
         files={
-            "package.json": project(
-                "hexo generate",
-                hexo="latest",
-                hexo_generator_index="latest",
-                hexo_renderer_ejs="latest",
-                hexo_renderer_marked="latest",
-                hexo_renderer_stylus="latest",
-                hexo_theme_landscape="latest",
+            "package.json": json.dumps(
+                {**json.loads(HEXO), "hexo": {"version": ""}},  # what tells its command that a site is here
             ),
             "_config.yml": "title: Site\ntheme: landscape\nurl: http://example.org\n",
             "source/_posts/hello.md": f"---\ntitle: {HEADING}\ndate: 2026-01-01\n---\nText.\n",
