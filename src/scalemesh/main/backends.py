@@ -109,7 +109,7 @@ def _docker(settings: Settings) -> Backend:
             image=_required(settings.build.image, "SCALEMESH_BUILD_IMAGE"),
             api_url=settings.internal_url,
             instance=_instance(settings),
-            tokens=settings.data_dir / "build-tokens",
+            folder=settings.data_dir / "docker",
             network=settings.docker.network,
         )
     )

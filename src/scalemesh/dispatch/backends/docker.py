@@ -7,6 +7,7 @@ sees the engine's socket. Everything of an attempt carries its label; the engine
 import asyncio
 import json
 import os
+import resource
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,17 +27,19 @@ AGENT_MEMORY_BYTES = 512 * 1024**2
 BUILD, TOOLCHAINS, TOKEN, BROKER = "/build", "/toolchains", "/run/scalemesh-token", "/run/scalemesh"
 _ATTEMPT, _INSTANCE = "dev.scalemesh.attempt", "dev.scalemesh.instance"
 _OPEN_FILES = 65536
+_PREFIX = "scalemesh-"
 
 
 @dataclass(frozen=True)
 class DockerSettings:
-    """`engine`: the program (`docker`, `podman` or a path). `tokens`: our folder, of which an agent sees one file."""
+    """`engine`: the program (`docker`, `podman` or a path). `folder`: ours; each container sees
+    one file of it."""
 
     engine: str
     image: str
     api_url: str
     instance: str
-    tokens: Path
+    folder: Path
     network: str = "bridge"
 
 
@@ -45,6 +48,7 @@ class DockerBackend(Backend):
 
     def __init__(self, settings: DockerSettings) -> None:
         self._settings = settings
+        self._tokens = settings.folder / "tokens"
 
     async def __aenter__(self) -> Self:
         if shutil.which(self._settings.engine) is None:
@@ -53,7 +57,9 @@ class DockerBackend(Backend):
                 hint="Install Docker or Podman, or name its program.",
                 field="SCALEMESH_DOCKER_ENGINE",
             )
-        self._settings.tokens.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self._tokens.mkdir(mode=0o711, parents=True, exist_ok=True)
+        # A file of ours, because engines refuse `--dns` where there is no network: the runner answers names itself.
+        (self._settings.folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
         return self
 
     async def launch(self, launch: Launch) -> Handle:
@@ -82,10 +88,9 @@ class DockerBackend(Backend):
 
     async def existing(self) -> set[str]:
         mine = ("--filter", f"label={_INSTANCE}={self._settings.instance}")
-        form = ("--format", f'{{{{.Label "{_ATTEMPT}"}}}}')
-        containers = await self._engine("ps", "--all", *mine, *form)
-        tokens = await asyncio.to_thread(os.listdir, self._settings.tokens)
-        return {line for line in containers.split() if line} | set(tokens)
+        names = (await self._engine("ps", "--all", *mine, "--format", "{{.Names}}")).split()
+        tokens = await asyncio.to_thread(os.listdir, self._tokens)
+        return {name.removeprefix(_PREFIX).rpartition("-")[0] for name in names} | set(tokens)
 
     async def _remove(self, attempt: str) -> None:
         """Containers first: a volume in use stays."""
@@ -95,7 +100,7 @@ class DockerBackend(Backend):
         volume = _name(attempt, "build")
         if volume in (await self._engine("volume", "ls", "--quiet")).split():
             await self._engine("volume", "rm", "--force", volume)
-        await asyncio.to_thread(shutil.rmtree, self._settings.tokens / attempt, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, self._tokens / attempt, ignore_errors=True)
 
     async def _containers(self, attempt: str) -> dict[str, dict[str, Any]]:
         """Name → state, of the attempt's containers."""
@@ -118,8 +123,8 @@ class DockerBackend(Backend):
         )
         return [
             *self._container(launch, "agent", memory_bytes=AGENT_MEMORY_BYTES, cpus=1.0, processes=256),
-            *("--network", self._settings.network, "--tmpfs", f"{BROKER}:rw,mode=0700,uid={UID}"),
-            *("--volume", f"{self._settings.tokens / launch.attempt}:{TOKEN}:ro"),
+            *("--network", self._settings.network, "--tmpfs", f"{BROKER}:rw,mode=1777"),
+            *("--volume", f"{self._tokens / launch.attempt}:{TOKEN}:ro"),
             *("--volume", f"{self._toolchains()}:{TOOLCHAINS}"),
             self._settings.image,
             *("python", "-I", "-m", "scalemesh.main.agent", encode(options).decode()),
@@ -131,7 +136,8 @@ class DockerBackend(Backend):
             *self._container(
                 launch, "runner", memory_bytes=limits.memory_bytes, cpus=limits.cpus, processes=limits.processes
             ),
-            *("--network", "none", "--dns", "127.0.0.1", "--sysctl", "net.ipv4.ip_unprivileged_port_start=0"),
+            *("--network", "none", "--sysctl", "net.ipv4.ip_unprivileged_port_start=0"),
+            *("--volume", f"{self._settings.folder / 'resolv.conf'}:/etc/resolv.conf:ro"),
             *("--volume", f"{self._toolchains()}:{TOOLCHAINS}:ro"),
             self._settings.image,
             *("python", "-I", "-m", "scalemesh.sandbox.inside.container", f"{BUILD}/{RUNNER_SOCKET}"),
@@ -143,7 +149,7 @@ class DockerBackend(Backend):
             *("--name", _name(launch.attempt, role), *self._labels(launch.attempt)),
             *("--user", f"{UID}:{UID}", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only"),
             *("--pids-limit", str(processes), "--cpus", str(cpus), "--memory", str(memory_bytes)),
-            *("--memory-swap", str(memory_bytes), "--ulimit", f"nofile={_OPEN_FILES}:{_OPEN_FILES}"),
+            *("--memory-swap", str(memory_bytes), "--ulimit", f"nofile={_open_files()}"),
             *("--restart", "no", "--stop-timeout", str(STOP_S), "--workdir", BUILD, "--env", "HOME=/tmp"),
             *("--tmpfs", "/tmp:rw,exec,mode=1777", "--volume", f"{_name(launch.attempt, 'build')}:{BUILD}"),  # noqa: S108
         ]
@@ -156,7 +162,7 @@ class DockerBackend(Backend):
         return f"scalemesh-toolchains-{self._settings.instance}"
 
     def _write_token(self, launch: Launch) -> None:
-        folder = self._settings.tokens / launch.attempt
+        folder = self._tokens / launch.attempt
         folder.mkdir(mode=0o711, exist_ok=True)
         (folder / "token").touch(mode=0o400)
         (folder / "token").chmod(0o600)
@@ -185,8 +191,14 @@ class DockerBackend(Backend):
         return out.decode(errors="replace")
 
 
+def _open_files() -> int:
+    """No more than we may have ourselves: an engine without privileges can give no more."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+
+
 def _name(attempt: str, role: str) -> str:
-    return f"scalemesh-{attempt}-{role}"
+    return f"{_PREFIX}{attempt}-{role}"
 
 
 def _refused(engine: str, args: Sequence[str], reason: str) -> InfrastructureFault:
