@@ -21,7 +21,7 @@ _NOT_STARTED = {
 
 
 def status_of(task: Json) -> Status:
-    if task["lastStatus"] not in _STOPPING:
+    if task["lastStatus"] not in _STOPPING and _OUT_OF_MEMORY not in _reason(task, RUNNER):
         return Status(running=True)
     return Status(running=False, detail=_words(task), ended=_ended(task))
 

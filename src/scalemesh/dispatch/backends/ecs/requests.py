@@ -15,7 +15,6 @@ ATTEMPT, DEPLOYMENT, INSTANCE = "scalemesh:attempt", "scalemesh:deployment", "sc
 AGENT, RUNNER = "agent", "runner"
 BUILD, TOOLCHAINS, BROKER = "/build", "/toolchains", "/run/scalemesh"
 AGENT_COMMAND = ("python", "-I", "-m", "scalemesh.main.agent")
-RUNNER_COMMAND = ("python", "-I", "-m", "scalemesh.sandbox.inside.container")
 
 MIB, GIB = 1024**2, 1024**3
 AGENT_MEMORY_MIB = 512
