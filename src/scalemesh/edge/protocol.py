@@ -207,7 +207,7 @@ class Connection(asyncio.Protocol):
             self._request = None
             self._body_bytes = 0
             self._headers = {}  # trailers
-        if request.upgrade and self._worker.serving.proxies(request):
+        if request.is_websocket and self._worker.serving.proxies(request):
             self._body = request.body = Incoming(self._regulate)
             self._tunnelling = True
         elif not request.keep_alive:

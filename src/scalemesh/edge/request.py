@@ -37,6 +37,10 @@ class Request(msgspec.Struct, gc=False):
     upgrade: bool = False
     body: Incoming | None = None
 
+    @property
+    def is_websocket(self) -> bool:
+        return self.upgrade and self.method == b"GET" and self.headers.get(b"upgrade", b"").lower() == b"websocket"
+
     def check_version(self, version: str) -> None:
         """Needed only where the connection does not stay open by itself: then it is HTTP/1.1 for certain."""
         if version not in {"1.0", "1.1"}:

@@ -1,6 +1,8 @@
 """Connections for httpcore to addresses that a stranger chose: each resolves, checks and pins."""
 
+import ssl
 from collections.abc import Iterable
+from typing import Any
 
 import httpcore
 
@@ -27,10 +29,42 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         *first, last = (await self._guard.resolve(host, port))[:MAX_TRIED]
         for address in first:
             try:
-                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+                return await self._connect(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue  # the next address may be reachable
-        return await self._inner.connect_tcp(last, port, timeout, local_address, socket_options)
+        return await self._connect(last, port, timeout, local_address, socket_options)
+
+    async def _connect(self, *arguments: Any) -> "WatchedStream":
+        return WatchedStream(await self._inner.connect_tcp(*arguments))
 
     async def sleep(self, seconds: float) -> None:
         await self._inner.sleep(seconds)
+
+
+class WatchedStream(httpcore.AsyncNetworkStream):
+    """Tells by `get_extra_info("answered")` whether bytes have come in since bytes last went out. On a kept connection
+    an answer without any was there before its request was: it is left over from an earlier one, and somebody else's."""
+
+    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+        self._inner = inner
+        self._answered = False
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        data = await self._inner.read(max_bytes, timeout)
+        self._answered = True
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._answered = False
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        return WatchedStream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._answered if info == "answered" else self._inner.get_extra_info(info)

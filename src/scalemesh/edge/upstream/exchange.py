@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 CONNECT_S = 10.0
 CLIENT_IDLE_S = 30.0  # without a byte of the body
 _TUNNEL_READ_BYTES = 64 * 1024
+_SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+_LOST = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
 
 
 class Exchange:
@@ -67,8 +69,12 @@ class Exchange:
             raise Refusal(failures.TOO_LARGE)
 
     async def _pass_on(self, pool: httpcore.AsyncConnectionPool) -> None:
-        async with asyncio.timeout(self._limits.timeout_s) as deadline:
-            response = await pool.handle_async_request(self._upstream_request(deadline))
+        try:
+            response = await self._ask(pool)
+        except _LOST:
+            if self._request.method not in _SAFE or self._request.body is not None:
+                raise
+            response = await self._ask(pool)  # a kept connection may end, or be spoilt, just when it is used again
         try:
             if response.status == 101:
                 await self._tunnel(response)
@@ -76,6 +82,14 @@ class Exchange:
                 await self._pass_back(response)
         finally:
             await response.aclose()
+
+    async def _ask(self, pool: httpcore.AsyncConnectionPool) -> httpcore.Response:
+        async with asyncio.timeout(self._limits.timeout_s) as deadline:
+            response = await pool.handle_async_request(self._upstream_request(deadline))
+        if not response.extensions["network_stream"].get_extra_info("answered"):
+            await response.aclose()
+            raise httpcore.RemoteProtocolError("The answer was there before its request.")
+        return response
 
     def _upstream_request(self, deadline: asyncio.Timeout) -> httpcore.Request:
         address = urlsplit(self._asked.url)
@@ -95,7 +109,7 @@ class Exchange:
     async def _body(self, deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
         """Begins when the upstream is there: only then is a client that expects it told to go on."""
         body = self._request.body
-        if body is None or fields.is_websocket(self._request):
+        if body is None or self._request.is_websocket:
             return
         if b"expect" in self._request.headers and not body.total and not body.complete:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -30,10 +30,6 @@ def hops(request: Request) -> int:
     return sum(entry.split()[1:2] == [NAME] for entry in listed)
 
 
-def is_websocket(request: Request) -> bool:
-    return request.upgrade and request.method == b"GET" and request.headers.get(b"upgrade", b"").lower() == b"websocket"
-
-
 def to_upstream(request: Request, authority: bytes, client: str) -> list[tuple[bytes, bytes]]:
     """The fields of the upstream's request. What the client says about itself is replaced by what is known."""
     headers = request.headers
@@ -46,7 +42,7 @@ def to_upstream(request: Request, authority: bytes, client: str) -> list[tuple[b
         (b"X-Forwarded-Proto", b"http"),
         (b"Via", (via + b", " if via else b"") + b"1.1 " + NAME),
     ]
-    if is_websocket(request):
+    if request.is_websocket:
         fields += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
     elif b"transfer-encoding" in headers:
         fields.append((b"Transfer-Encoding", b"chunked"))
