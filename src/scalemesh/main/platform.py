@@ -20,6 +20,7 @@ from scalemesh.sources import Sources, SourceSettings
 
 MAX_WEIGHT = 1000
 # What programs that we start inherit: where things are, whom to trust; never a setting or a secret of ours.
+_LAUNCH_S, _LAUNCH_ELSEWHERE_S = 120, 900  # elsewhere images are pulled, and machines started
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "PYTHONPATH")
 
 
@@ -108,6 +109,7 @@ def _policy(settings: Settings) -> BuildPolicy:
     return BuildPolicy(
         limits=limits,
         lease_s=build.lease_s,
+        launch_s=_LAUNCH_S if settings.builder == "local" else _LAUNCH_ELSEWHERE_S,
         attempts=build.attempts,
         git_allow_private=build.git_allow_private,
         egress_allow=build.egress_allow,

@@ -115,10 +115,20 @@ async def test_a_cluster_that_stays_full_is_our_fault_with_its_reason(
     assert (caught.value.code, machine.remains(launch.attempt)) == ("no_capacity", [])
 
 
-async def test_a_cluster_that_is_not_there_is_an_operators_mistake(settings: EcsSettings) -> None:
-    async with EcsBackend(replace(settings, cluster="nowhere")) as backend:
-        with pytest.raises(BadSettings, match="Cluster not found"):
-            await backend.launch(new_launch())
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"cluster": "nowhere"}, "Cluster not found"), ({"task_definition": "nothing"}, "task definition")],
+    ids=["cluster", "task definition"],
+)
+async def test_what_is_not_there_is_an_operators_mistake(
+    settings: EcsSettings, wrong: dict[str, Any], said: str
+) -> None:
+    launch = new_launch()
+    async with EcsBackend(replace(settings, **wrong)) as mistaken:
+        with pytest.raises(BadSettings, match=said):
+            await mistaken.launch(launch)
+    async with EcsBackend(settings) as backend:
+        await backend.stop(launch.attempt, None)
 
 
 @pytest.mark.matrix

@@ -25,6 +25,7 @@ _CONFIG = Config(
 _REFUSED = frozenset(
     {
         "AccessDeniedException",
+        "ClientException",
         "ClusterNotFoundException",
         "InvalidParameterException",
         "PlatformUnknownException",

@@ -14,7 +14,7 @@ from scalemesh.dispatch.backends.ecs.board import Board
 from scalemesh.dispatch.backends.ecs.outcomes import status_of
 from scalemesh.dispatch.backends.ecs.parameters import Tokens
 from scalemesh.dispatch.backends.ecs.requests import EcsSettings
-from scalemesh.errors import InfrastructureFault
+from scalemesh.errors import BadSettings, InfrastructureFault
 
 GONE_S = 120.0  # the agent's grace, and the time that Fargate takes to give a network interface back
 _BACKOFF_S = 20.0
@@ -86,7 +86,7 @@ class EcsBackend(Backend):
         """The task, or why there was no room for it: then nothing has been started."""
         try:
             answer = await aws.call(self._threads, self._ecs.run_task, **wanted)
-        except InfrastructureFault as error:
+        except (BadSettings, InfrastructureFault) as error:
             if any(words in error.message for words in _NO_ROOM):
                 return None, error.message
             raise
