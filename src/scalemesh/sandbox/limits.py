@@ -113,8 +113,10 @@ def available(root: Path = ROOT) -> int | None:
 def own_memory(root: Path = ROOT) -> "OwnMemory | None":
     """The memory group that this process is in, if it can be read."""
     own = _own(root)
-    path = own.get("memory") or own.get("")
-    return OwnMemory(path) if path and path.is_dir() else None
+    for path in (own.get("memory"), root / "memory", own.get("")):  # the second: as a container sees its own group
+        if path and path.is_dir():
+            return OwnMemory(path)
+    return None
 
 
 @dataclass(frozen=True)
