@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import shutil
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,23 +173,24 @@ class DockerBackend(Backend):
 
     async def _engine(self, *args: str) -> str:
         """What the engine printed. Raises InfrastructureFault."""
-        process = await asyncio.create_subprocess_exec(
-            self._settings.engine,
-            *args,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        engine = self._settings.engine
         try:
-            async with asyncio.timeout(COMMAND_S):
-                out, err = await process.communicate()
-        except TimeoutError as error:
-            process.kill()
-            await process.wait()
-            raise _refused(self._settings.engine, args, "it does not answer") from error
-        if process.returncode:
-            raise _refused(self._settings.engine, args, err.decode(errors="replace").strip())
-        return out.decode(errors="replace")
+            # In a thread: what Podman leaves behind a detached container keeps uvloop's pipes open.
+            done = await asyncio.to_thread(
+                subprocess.run,
+                [engine, *args],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=COMMAND_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise _refused(engine, args, "it does not answer") from error
+        if done.returncode:
+            raise _refused(engine, args, done.stderr.strip())
+        return done.stdout
 
 
 def _open_files() -> int:
