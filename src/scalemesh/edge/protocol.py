@@ -1,9 +1,6 @@
 """One connection: HTTP/1.1 over llhttp in strict mode (RFC 9112), answers in order, bounded memory, nothing forgiven.
 
-llhttp refuses two lengths at once, folded lines, bare CR or LF, and bytes after `Connection: close`. Refused here on
-top: repeated Host, transfer codings in HTTP/1.0 or other than `chunked`, HTTP/0.9 and 2.0, sizes over the limits.
-Trailers are dropped. A connection whose response waits, or whose reader is slow, is not read from. A body is thrown
-away, unless another site is to answer: then it is handed on as it comes in, and read no faster than it goes out.
+What comes in is `intake`'s. A connection whose response waits, or whose reader is slow, is not read from.
 """
 
 import asyncio
@@ -15,17 +12,9 @@ from typing import TYPE_CHECKING, Any
 import httptools
 
 from scalemesh.edge.filesender import FileSender
-from scalemesh.edge.request import (
-    MAX_BODY_BYTES,
-    MAX_HEADER_BYTES,
-    MAX_HEADERS,
-    MAX_REQUEST_BYTES,
-    MAX_TARGET_BYTES,
-    Refused,
-    Request,
-)
+from scalemesh.edge.intake import Intake
+from scalemesh.edge.request import MAX_REQUEST_BYTES, Refused, Request
 from scalemesh.edge.responses import REFUSALS, FileSlice, Response
-from scalemesh.edge.upstream.incoming import Incoming
 from scalemesh.edge.upstream.target import Proxied
 
 if TYPE_CHECKING:
@@ -40,65 +29,39 @@ STALL_S = 60  # a response of which the client takes nothing
 LINGER_S = 2  # reading on after a refusal, so that the client gets to see it
 DRAIN_IDLE_S = 2
 MAX_QUEUED = 256  # pipelined requests behind one that waits
-_SLASH = ord("/")
 _JOIN_BYTES = 32 * 1024  # up to here one copy is cheaper than a second buffer
 
 
-class Connection(asyncio.Protocol):
+class Connection(Intake, asyncio.Protocol):
     """`check` is called each second; everything else by the transport and by llhttp."""
 
     __slots__ = (
-        "_active_at",
-        "_body",
-        "_body_bytes",
         "_busy",
-        "_completed",
-        "_deaf",
         "_exchange",
-        "_headers",
         "_lingering",
-        "_parser",
         "_paused",
-        "_pending_bytes",
         "_progress",
         "_progress_at",
         "_queue",
         "_reading",
-        "_repeats",
-        "_request",
         "_sender",
         "_started_at",
-        "_target",
         "_task",
         "_transport",
-        "_tunnelling",
-        "_worker",
     )
 
     _transport: asyncio.Transport
 
     def __init__(self, worker: "Worker") -> None:
-        self._worker = worker
-        self._parser: Any = httptools.HttpRequestParser(self)
-        self._target = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._body: Incoming | None = None  # of a request that is already passed on, while it comes in
-        self._tunnelling = False  # what comes in is no longer HTTP: all of it is the body
-        self._body_bytes = 0
-        self._pending_bytes = 0  # since the last request was complete, those under way now included
-        self._repeats = 0  # of header names
-        self._request: Request | None = None  # its body comes in chunks
-        self._completed = False
+        super().__init__(worker)
         self._queue: deque[Request | int] = deque()  # an int refuses, and ends the connection
         self._busy = False  # a response is under way that was not written at once
         self._paused = False  # the transport's buffer is full
         self._reading = True
-        self._deaf = False  # nothing that still comes in is looked at
         self._lingering = False
         self._task: asyncio.Task[None] | None = None
         self._sender: FileSender | None = None
         self._exchange: Exchange | None = None
-        self._active_at = worker.tick
         self._started_at = 0  # when the request that is coming in began; 0: none is
         self._progress = 0
         self._progress_at = 0
@@ -126,7 +89,9 @@ class Connection(asyncio.Protocol):
             else:
                 self._deaf = True  # answered as if no upgrade was asked for; what follows is not HTTP/1.1
         except httptools.HttpParserError as error:
-            if not self._deaf:
+            if self._body is not None:
+                self._transport.abort()  # half a body is with an upstream, which must not take it for a whole one
+            elif not self._deaf:
                 self._refuse(_status_of(error))
         if self._completed:
             self._pending_bytes = self._started_at = self._repeats = 0
@@ -167,83 +132,7 @@ class Connection(asyncio.Protocol):
         if self._sender is not None:
             self._sender.abandon()
 
-    # llhttp calls these; what they raise ends the connection with a refusal.
-
-    def on_url(self, part: bytes) -> None:
-        self._target += part
-        if len(self._target) > MAX_TARGET_BYTES:
-            raise Refused(414)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name in self._headers:
-            self._repeat(name, value)
-        else:
-            self._headers[name] = value
-
-    def on_headers_complete(self) -> None:
-        if b"content-length" in self._headers or b"transfer-encoding" in self._headers:
-            self._expect_body()
-
-    def on_body(self, data: bytes) -> None:
-        if self._body is not None:
-            self._body.feed(data)
-            return
-        self._body_bytes += len(data)
-        if self._body_bytes > MAX_BODY_BYTES:
-            raise Refused(413)
-
-    def on_message_complete(self) -> None:
-        if self._deaf:
-            return
-        request = self._request or self._take_head()
-        self._completed = True
-        self._active_at = self._worker.tick
-        passed_on = self._body is not None
-        if self._body is not None:
-            self._body.end()
-            self._body = None
-        if self._request is not None or self._body_bytes:
-            self._request = None
-            self._body_bytes = 0
-            self._headers = {}  # trailers
-        if request.is_websocket and self._worker.serving.proxies(request):
-            self._body = request.body = Incoming(self._regulate)
-            self._tunnelling = True
-        elif not request.keep_alive:
-            self._deaf = True
-        if not passed_on:
-            self._take(request)
-
-    # The rest is this class's own.
-
-    def _take_head(self) -> Request:
-        """The request whose head has come in whole; what llhttp reports from here on belongs to its body."""
-        parser, headers, target, query = self._parser, self._headers, self._target, b""
-        if len(headers) > MAX_HEADERS or self._pending_bytes > MAX_HEADER_BYTES:
-            self._check_size()
-        self._headers = {}
-        self._target = b""
-        if b"?" in target:
-            target, _, query = target.partition(b"?")
-        host = headers.get(b"host", b"")
-        request = Request(parser.get_method(), target, query, headers, host, parser.should_keep_alive())
-        if b"connection" in headers or not request.keep_alive:
-            request.check_version(parser.get_http_version())
-            if parser.should_upgrade():
-                request.keep_alive = False
-                request.upgrade = True
-        if not host or target[0] != _SLASH:
-            request.check_target()
-        return request
-
-    def _expect_body(self) -> None:
-        request = self._request = self._take_head()
-        if b"transfer-encoding" in request.headers:
-            request.check_coding()
-        if not self._deaf and not request.upgrade and self._worker.serving.proxies(request):
-            self._body = request.body = Incoming(self._regulate)
-            self._take(request)
+    # llhttp's reports are Intake's; the rest is this class's own.
 
     def _take(self, request: Request) -> None:
         if self._busy or self._paused or self._queue:
@@ -257,19 +146,6 @@ class Connection(asyncio.Protocol):
         if wanted != self._reading and not self._transport.is_closing():
             self._reading = wanted
             (self._transport.resume_reading if wanted else self._transport.pause_reading)()
-
-    def _repeat(self, name: bytes, value: bytes) -> None:
-        self._repeats += 1
-        if name == b"host":
-            raise Refused(400)
-        if self._repeats > MAX_HEADERS:
-            raise Refused(431)
-        self._headers[name] += b", " + value
-
-    def _check_size(self) -> None:
-        size = sum(map(len, self._headers)) + sum(map(len, self._headers.values()))
-        if len(self._headers) + self._repeats > MAX_HEADERS or size > MAX_HEADER_BYTES:
-            raise Refused(431)
 
     def _wait_for_more(self) -> None:
         if self._body is not None:

@@ -209,6 +209,24 @@ class TestSmuggling:
         assert wire.answer().status == 400
         assert upstream.asked == []
 
+    def test_a_body_that_breaks_off_is_never_made_whole(self, wire: Wire, upstream: Upstream) -> None:
+        got, begun, ended = bytearray(), threading.Event(), threading.Event()
+
+        def answer(asked: Asked) -> None:
+            got.extend(asked.rest)
+            begun.set()
+            while data := asked.connection.recv(1000):
+                got.extend(data)
+            ended.set()
+
+        upstream.answer = answer
+        ask(wire, "/api/", "Transfer-Encoding: chunked", method="POST", body=b"3\r\nabc\r\n")
+        assert begun.wait(DEADLINE_S)
+        wire.send(b"nonsense\r\n0\r\n\r\n")
+        assert wire.closed()
+        assert ended.wait(DEADLINE_S)
+        assert not got.endswith(b"0\r\n\r\n")
+
     def test_a_body_with_an_upgrade(self, wire: Wire, upstream: Upstream) -> None:
         lines = ("Connection: Upgrade", "Upgrade: websocket", f"Content-Length: {len(self.HIDDEN)}")
         ask(wire, "/api/", *lines, body=self.HIDDEN)
