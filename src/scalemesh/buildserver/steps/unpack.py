@@ -5,6 +5,7 @@ import tarfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+from scalemesh.artifacts.tarball import extract
 from scalemesh.core.build import Limits
 from scalemesh.errors import BuildFailed
 from scalemesh.sandbox.watch import INODE_BYTES
@@ -23,7 +24,7 @@ async def unpack(chunks: AsyncIterator[bytes], spool: Path, workspace: Path, lim
 
 def _extract(spool: Path, workspace: Path, most_bytes: int) -> None:
     with tarfile.open(spool) as tar:
-        tar.extractall(workspace, _within(tar, most_bytes), filter="data")
+        extract(tar, workspace, _within(tar, most_bytes))
     spool.unlink()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from scalemesh.artifacts.tarball import extract
 from scalemesh.dispatch.toolchains.wheels import link
 from scalemesh.errors import InfrastructureFault
 
@@ -34,7 +35,7 @@ def fetch(name: str, programs: Mapping[str, str], version: str, scratch: Path) -
         raise InfrastructureFault(f"npm's {name} cannot be had: {error!r}", code="toolchain_unavailable") from error
     _check(tarball, found["dist"].get("integrity", ""), name)
     with tarfile.open(tarball) as archive:
-        archive.extractall(scratch / "tree", filter="data")
+        extract(archive, scratch / "tree")
     tarball.unlink()
     tree = next((scratch / "tree").iterdir())  # `package/`, by convention only
     link(tree, programs)
