@@ -19,6 +19,7 @@ from sqlalchemy import (
     Integer,
     Select,
     Subquery,
+    and_,
     bindparam,
     case,
     func,
@@ -29,7 +30,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from scalemesh.core.state import ACTIVE, State
 from scalemesh.db.tables import Counter as StoredCounter
@@ -122,7 +123,19 @@ def _claimable(shares: Shares) -> Sequence[ColumnElement[bool]]:
         Deployment.state == State.QUEUED,
         Deployment.not_before <= _NOW,
         Deployment.project_id.not_in(full),
+        Deployment.id.not_in(_behind()),
         Deployment.id.not_in(_PASSED),
+    )
+
+
+def _behind() -> Select[str]:
+    """What is newer than a deployment of its own branch that waits until it may be tried again."""
+    older, newer = aliased(Deployment), aliased(Deployment)
+    same = (newer.project_id == older.project_id, newer.ref == older.ref, newer.target == older.target)
+    return (
+        select(newer.id)
+        .join(older, and_(*same, newer.id > older.id))
+        .where(older.state == State.QUEUED, older.not_before > _NOW, newer.state == State.QUEUED)
     )
 
 

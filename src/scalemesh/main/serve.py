@@ -22,6 +22,7 @@ async def _api(settings: Settings) -> None:
     from scalemesh.main import api, ports
 
     _require_shared_bus(settings)
+    _require_shared_database(settings)
     await api.serve(settings, ports.listen(settings), api.Status(), is_apart=True)
 
 
@@ -29,6 +30,7 @@ async def _dispatcher(settings: Settings) -> None:
     from scalemesh.main import dispatcher
 
     _require_shared_bus(settings)
+    _require_shared_database(settings)
     await dispatcher.serve(settings)
 
 
@@ -45,4 +47,13 @@ def _require_shared_bus(settings: Settings) -> None:
             "SCALEMESH_LOG_BUS_URL=memory:// reaches one process only: it is for `scalemesh up`.",
             hint="Give a bus that every process reaches.",
             field="SCALEMESH_LOG_BUS_URL",
+        )
+
+
+def _require_shared_database(settings: Settings) -> None:
+    if settings.database_url.startswith("sqlite"):
+        raise BadSettings(
+            "SCALEMESH_DATABASE_URL: SQLite is written by one process only: it is for `scalemesh up`.",
+            hint="postgresql+asyncpg://user@host/name",
+            field="SCALEMESH_DATABASE_URL",
         )

@@ -28,9 +28,14 @@ class Model:
     running: Counter[str] = field(default_factory=Counter)
     turns: Counter[str] = field(default_factory=Counter)
     turn: int = 0
+    limit: int = 0  # of builds at once of a project: each team has one here
 
     def take(self) -> str | None:
-        teams = [team for team, waiting in self.waiting.items() if waiting]
+        teams = [
+            team
+            for team, waiting in self.waiting.items()
+            if waiting and not (self.limit and self.running[team] >= self.limit)
+        ]
         if not teams:
             return None
         team = min(teams, key=lambda t: (self.running[t] // self.weights[t], max(self.turns[t], self.turn), t))
@@ -73,6 +78,14 @@ async def claim(db: Database, shares: Shares) -> str | None:
             row.state = State.BUILDING
             return row.id
         return None
+
+
+async def claim_many(db: Database, shares: Shares, most: int) -> list[str]:
+    async with db.write() as session:
+        rows = await take(session, NOW, shares, most)
+        for row in rows:
+            row.state = State.BUILDING
+        return [row.id for row in rows]
 
 
 async def finish(db: Database, identifier: str) -> None:
@@ -119,6 +132,31 @@ def test_claims_are_the_models(files: Sqlite, teams: list[tuple[int, list[bool]]
     assert got[-1] is None
 
 
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(teams=TEAMS, batches=st.lists(st.integers(1, 6), min_size=1, max_size=8), limit=st.integers(0, 3))
+def test_a_batch_is_so_many_claims_one_after_the_other(
+    files: Sqlite, teams: list[tuple[int, list[bool]]], batches: list[int], limit: int
+) -> None:
+    async def run() -> tuple[list[list[str]], list[list[str]]]:
+        weights = {f"team{n}": weight for n, (weight, _) in enumerate(teams)}
+        waiting = {
+            f"team{n}": [(is_preview, f"d{n}-{k}") for k, is_preview in enumerate(queued)]
+            for n, (_, queued) in enumerate(teams)
+        }
+        model = Model(weights, {team: list(queued) for team, queued in waiting.items()}, limit=limit)
+        got: list[list[str]] = []
+        expected: list[list[str]] = []
+        async with Database(await files.fresh()) as db:
+            await fill(db, waiting)
+            for most in batches:
+                got.append(await claim_many(db, Shares(weights, project_limit=limit), most))
+                expected.append([found for _ in range(most) if (found := model.take())])
+        return got, expected
+
+    got, expected = asyncio.run(run())
+    assert got == expected
+
+
 @given(weights=st.lists(st.integers(1, 9), min_size=1, max_size=8), slots=st.integers(1, 1))
 def test_the_model_shares_by_weight_and_starves_nobody(weights: list[int], slots: int) -> None:
     """One slot, everybody waits all the time: after any number of claims each has its share, give or take one turn."""
@@ -156,6 +194,19 @@ async def test_a_preview_that_waited_long_is_urgent(kit: Kit) -> None:
     async with kit.db.write() as session:
         (await session.get_one(Deployment, "a")).created_at = NOW - 20 * 60 * 1000
     assert await claim(kit.db, Shares({})) == "a"
+
+
+async def test_a_newer_one_of_the_branch_waits_for_the_one_that_is_tried_again(kit: Kit) -> None:
+    await fill(kit.db, {"one": [(False, identifier) for identifier in ("a-failed", "b-newer", "c-other-branch")]})
+    async with kit.db.write() as session:
+        for identifier, ref in (("a-failed", "main"), ("b-newer", "main"), ("c-other-branch", "draft")):
+            (await session.get_one(Deployment, identifier)).ref = ref
+        failed = await session.get_one(Deployment, "a-failed")
+        failed.not_before = NOW + 1
+    assert [await claim(kit.db, Shares({})) for _ in range(2)] == ["c-other-branch", None]
+    async with kit.db.write() as session:
+        (await session.get_one(Deployment, "a-failed")).not_before = NOW
+    assert [await claim(kit.db, Shares({})) for _ in range(2)] == ["a-failed", "b-newer"]
 
 
 async def test_places_are_the_order_of_claims(kit: Kit) -> None:
