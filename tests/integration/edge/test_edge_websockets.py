@@ -64,7 +64,7 @@ def edge(server: Server, raw: Upstream, tmp_path_factory: pytest.TempPathFactory
         tmp_path_factory.mktemp("site"),
         files,
         SCALEMESH_EDGE_PROXY_ALLOW=f"127.0.0.1:{server.port},127.0.0.1:{raw.port}",
-        SCALEMESH_EDGE_PROXY_TIMEOUT="2",
+        SCALEMESH_EDGE_PROXY_TIMEOUT="3",
         SCALEMESH_EDGE_PROXY_REQUEST="3MB",
     )
     yield edge
