@@ -5,6 +5,7 @@ last number seen), or when the log has ended (1000).
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, NoReturn
 
@@ -40,7 +41,8 @@ class LogStream:
         except (Unauthenticated, Forbidden, NotFound):
             code = NOT_ALLOWED
         if code is not None:
-            await self._socket.close(code)
+            with contextlib.suppress(WebSocketDisconnect):  # the reader was faster
+                await self._socket.close(code)
 
     async def _send(self, lines: AsyncIterator[msgspec.Struct]) -> int:
         try:
