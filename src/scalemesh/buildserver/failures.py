@@ -50,6 +50,12 @@ _CAUSES = (
         "Add the script to package.json, or set another command in the project's settings.",
     ),
     _cause(
+        r"No interpreter found for Python|Invalid version request: Python",
+        "python_version",
+        "That Python is not on the build machine.",
+        "Set .python-version (or runtime.txt) to one that is, or remove it.",
+    ),
+    _cause(
         r"ERR_PNPM_UNSUPPORTED_ENGINE|EBADENGINE[\s\S]*not compatible|The engine \"node\" is incompatible",
         "node_version",
         "A package does not accept this version of Node.",

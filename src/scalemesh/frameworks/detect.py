@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 from scalemesh.core.build import BuildSettings, Plan
 from scalemesh.errors import BuildFailed
-from scalemesh.frameworks import managers, netlify, node, overrides
+from scalemesh.frameworks import managers, netlify, node, overrides, python
 from scalemesh.frameworks.choose import BUILD_SCRIPTS, Choice, choose
 from scalemesh.frameworks.files import Files, Package, Read, read_package
 from scalemesh.frameworks.managers import Manager
 from scalemesh.frameworks.outputs import configs, inside
 from scalemesh.frameworks.overrides import Overrides
+from scalemesh.frameworks.preset import Preset
 
 GUESS = "guess"
 # Several frameworks write here instead of their own place where the environment says VERCEL (Build Output API 3).
@@ -54,7 +55,7 @@ def detect(
 
     Raises BuildFailed with a code: nothing_to_build, server_framework, toolchain_missing, root_directory_not_found,
     invalid_package_json (field = file:line), invalid_vercel_json, invalid_netlify_toml, unknown_framework,
-    node_version_unsupported, invalid_output_directory.
+    node_version_unsupported, python_version_unsupported, lockfile_unsupported, invalid_output_directory.
     """
     draft = _Draft()
     project = _project(Files(listing, read), settings, contexts, draft)
@@ -129,10 +130,23 @@ def _script(project: _Project) -> str | None:
 def _put_install(project: _Project, draft: _Draft) -> None:
     if found := project.overrides.get("install_command"):
         draft.put("install_command", found[0].strip() or None, found[1])
+    elif project.choice.preset and project.choice.preset.python:
+        _put_python(project, draft, project.choice.preset.python)
     elif project.manager and draft.values["build_command"]:
         draft.put("install_command", project.manager.install(project.root), project.manager.source)
     else:
         draft.put("install_command", None, "default")
+
+
+def _put_python(project: _Project, draft: _Draft, generator: str) -> None:
+    """uv's command; after the one of package.json where its script is what builds."""
+    found = python.installation(project.files, generator)
+    if project.manager and draft.sources["build_command"] == "package.json":
+        command = f"{project.manager.install(project.root)} && {found.command}"
+    else:
+        command = found.command
+        draft.put("package_manager", python.MANAGER, found.source)
+    draft.put("install_command", command, found.source)
 
 
 def _put_output(project: _Project, draft: _Draft) -> None:
@@ -230,10 +244,16 @@ def _plan(project: _Project, draft: _Draft) -> Plan:
         output_directory=values["output_directory"] or ".",
         root_directory=project.root,
         immutable=_immutable(project),
-        toolchains=list(preset.toolchains) if preset else [],
+        toolchains=_toolchains(preset),
         environment=project.overrides.environment,
         sources=draft.sources,
     )
+
+
+def _toolchains(preset: Preset | None) -> list[str]:
+    if preset is None:
+        return []
+    return [*preset.toolchains, *([python.MANAGER] if preset.python else [])]
 
 
 def _immutable(project: _Project) -> list[str]:

@@ -74,6 +74,16 @@ def hugo(files: Files, _package: Package) -> str:
     return "public"
 
 
+def mkdocs(files: Files, _package: Package) -> str:
+    """`site_dir`."""
+    return inside(files.find_in(("mkdocs.yml", "mkdocs.yaml"), r"""^site_dir:\s*["']?([^"'#\s]+)""")) or "site"
+
+
+def pelican(files: Files, _package: Package) -> str:
+    """`OUTPUT_PATH`."""
+    return inside(files.find("pelicanconf.py", rf"^OUTPUT_PATH\s*=\s*{_STRING}")) or "output"
+
+
 def angular(files: Files, _package: Package) -> str:
     """The default project's `outputPath`; the application builder puts the pages into `browser` below it."""
     try:

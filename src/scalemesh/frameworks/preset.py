@@ -50,7 +50,7 @@ def paths(stem: str, extensions: str = "js mjs cjs ts mts", contains: str | None
 
 @dataclass(frozen=True)
 class Static:
-    """How a framework that has a server is built without one: any of `when` says that this project is.
+    """Another way to build: how a framework that has a server does without one. Any of `when` says that it applies.
 
     `script` is one of package.json to run instead of `build`.
     """
@@ -67,7 +67,7 @@ class Preset:
 
     `server`: it needs a server unless one of `static` applies; `dynamic`: it needs one if any of these applies;
     `remedy` are the lines to change. `weak`: any page or build script is better evidence. `missing` names a toolchain
-    that the platform does not have.
+    that the platform does not have. `python` is the requirement that brings a generator written in Python.
     """
 
     slug: str
@@ -85,6 +85,7 @@ class Preset:
     weak: bool = False
     remedy: str = ""
     missing: str = ""
+    python: str = ""
 
     def matches(self, files: Files, package: Package) -> bool:
         return all(d.matches(files, package) for d in self.every) and (

@@ -5,7 +5,7 @@ have, of Netlify's packages/build-info; those stand before the build tools that 
 """
 
 from scalemesh.frameworks import outputs
-from scalemesh.frameworks.preset import Dep, Path, Preset, paths
+from scalemesh.frameworks.preset import Dep, Path, Preset, Static, paths
 from scalemesh.frameworks.presets_server import BACKENDS, META, WEAK
 
 _RUBY = "Ruby"
@@ -97,6 +97,9 @@ _TOOLS = (
            output="dist"),
 )  # fmt: skip
 
+_SPHINX_AT_TOP = Path("conf.py", r"\b(extensions|html_theme|project)\s*=")
+_SPHINX_SOURCE = Path("docs/source/conf.py")
+
 _AFTER_SERVERS = (
     Preset(slug="sanity-v3", name="Sanity", every=(Dep("sanity"),), some=paths("sanity.config", "js jsx ts tsx"),
            build="sanity build", output="dist", immutable=("static/",)),
@@ -108,12 +111,14 @@ _AFTER_SERVERS = (
     Preset(slug="mdbook", name="mdBook", every=(Path("book.toml", r"(?m)^\[book\]"),),
            build="mdbook build", output="book", missing="mdBook"),
     Preset(slug="mkdocs", name="MkDocs", some=(Path("mkdocs.yml"), Path("mkdocs.yaml")),
-           build="mkdocs build", output="site", missing="Python with MkDocs"),
-    Preset(slug="pelican", name="Pelican", every=(Path("pelicanconf.py"),), build="pelican content", output="output",
-           missing="Python with Pelican"),
+           build="mkdocs build", output=outputs.mkdocs, python="mkdocs"),
+    Preset(slug="pelican", name="Pelican", every=(Path("pelicanconf.py"),), build="pelican content",
+           output=outputs.pelican, python="pelican[markdown]"),
     Preset(slug="sphinx", name="Sphinx", build="sphinx-build -b html docs docs/_build/html", output="docs/_build/html",
-           some=(Path("conf.py", r"\bextensions\b"), Path("docs/conf.py"), Path("docs/source/conf.py")),
-           missing="Python with Sphinx", weak=True),
+           some=(_SPHINX_AT_TOP, Path("docs/conf.py"), _SPHINX_SOURCE), python="sphinx", weak=True,
+           static=(Static((_SPHINX_AT_TOP,), "_build/html", build="sphinx-build -b html . _build/html"),
+                   Static((_SPHINX_SOURCE,), "docs/_build/html",
+                          build="sphinx-build -b html docs/source docs/_build/html"))),
     Preset(slug="metalsmith", name="Metalsmith", every=(Dep("metalsmith"),), build="metalsmith", output="build"),
     Preset(slug="docpad", name="DocPad", every=(Dep("docpad"),), build="docpad generate", output="out"),
     Preset(slug="harp", name="Harp", every=(Dep("harp"),), build="harp compile", output="www"),

@@ -29,6 +29,11 @@ async def test_node_from_its_wheel(tmp_path: Path) -> None:
     assert runs(node, "npm").startswith("10.")
 
 
+async def test_uv_from_its_wheel(tmp_path: Path) -> None:
+    uv = await Store(tmp_path).ensure("uv", None)
+    assert runs(uv, "uv").startswith(f"uv {uv.version}")
+
+
 async def test_what_is_there_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "hugo-0.150.2" / "bin").mkdir(parents=True)
     (tmp_path / "hugo-0.99.0" / "bin").mkdir(parents=True)

