@@ -20,7 +20,7 @@ from scalemesh.core.clock import now_ms
 from scalemesh.core.logs import Level, LogLine, Stream
 from scalemesh.errors import BuildFailed, InfrastructureFault, ScaleMeshError, TooManyRequests, Unavailable
 
-BATCH_INTERVAL_S = 0.1
+BATCH_INTERVAL_S = 0.05
 BATCH_BYTES = 256 * 1024
 BUFFER_BYTES = 4 * 1024**2
 _LINE_OVERHEAD_BYTES = 160  # of one line's JSON
@@ -101,12 +101,13 @@ class Shipper:
 
     async def run(self) -> None:
         """Sends until canceled. Raises one of REFUSED, or InfrastructureFault when the API takes no more of it."""
-        failures = 0
+        failures, sent_at = 0, 0.0
         while True:
             await self._wanted.wait()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(BATCH_INTERVAL_S):
+                async with asyncio.timeout(sent_at + BATCH_INTERVAL_S - time.monotonic()):
                     await self._urgent.wait()
+            sent_at = time.monotonic()
             try:
                 await self._send()
                 failures = 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 import structlog
-from sqlalchemy import case, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scalemesh.core.build import (
@@ -52,13 +52,12 @@ def check(deployment: str, number: int, lines: Sequence[LogLine]) -> None:
             raise InvalidInput(f"Line {line.seq} does not belong here.", code="invalid_line")
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Advance:
     """An attempt's wish to move its deployment's cursor past `count` lines from number `first` on."""
 
     deployment: str
     attempt: str
-    number: int
     first: int
     count: int
 
@@ -92,12 +91,11 @@ class Cursors:
                 await self._one_by_one(group)
 
     async def _commit(self, group: Sequence[tuple[Advance, asyncio.Future[Cursor | None]]]) -> None:
-        """In the order of deployments, as every group locks them."""
         async with self._db.write() as session:
-            found = {wanted: await _advance(session, wanted) for wanted in sorted({wanted for wanted, _ in group})}
-        for wanted, answer in group:
+            found = await _advance(session, [wanted for wanted, _ in group])
+        for (_, answer), cursor in zip(group, found, strict=True):
             if not answer.done():  # its request may have been canceled
-                answer.set_result(found[wanted])
+                answer.set_result(cursor)
 
     async def _one_by_one(self, group: Sequence[tuple[Advance, asyncio.Future[Cursor | None]]]) -> None:
         for each in group:
@@ -108,24 +106,47 @@ class Cursors:
                     each[1].set_exception(error)
 
 
-async def _advance(session: AsyncSession, wanted: Advance) -> Cursor | None:
-    """One statement, which is the fence and the lock."""
-    own = select(Attempt).where(Attempt.id == wanted.attempt).subquery()
-    after = wanted.first + wanted.count
+async def _advance(session: AsyncSession, group: Sequence[Advance]) -> list[Cursor | None]:
+    """Two statements for all: the rows, locked in the order of deployments; the cursors that the fence lets move."""
     query = (
-        update(Deployment)
-        .where(
-            Deployment.id == wanted.deployment,
-            Deployment.attempt == wanted.number,
-            Deployment.state.in_(ACTIVE),
-            Deployment.log_next >= wanted.first,
-            select(own.c.first_seq).scalar_subquery() <= wanted.first,
+        select(
+            Attempt.id,
+            Attempt.number == Deployment.attempt,
+            Deployment.state,
+            Deployment.log_next,
+            Attempt.first_seq,
+            Attempt.events_next,
+            Deployment.cancel_requested_at,
         )
-        .values(log_next=case((Deployment.log_next < after, after), else_=Deployment.log_next))
-        .returning(Deployment.log_next, select(own.c.events_next).scalar_subquery(), Deployment.cancel_requested_at)
+        .join(Deployment, Deployment.id == Attempt.deployment_id)
+        .where(Attempt.id.in_({wanted.attempt for wanted in group}))
+        .order_by(Deployment.id)
+        .with_for_update(of=Deployment)
     )
-    found = (await session.execute(query, execution_options={"synchronize_session": False})).first()
-    return Cursor(True, found[0], found[1], found[2] is not None) if found else None
+    current = {
+        attempt: (log_next, first_seq, events_next, canceled_at is not None)
+        for attempt, is_latest, state, log_next, first_seq, events_next, canceled_at in await session.execute(query)
+        if is_latest and state in ACTIVE
+    }
+    moved: dict[str, int] = {}
+    answers = [_moved(wanted, current.get(wanted.attempt), moved) for wanted in group]
+    if moved:
+        rows = [{"id": deployment, "log_next": log_next} for deployment, log_next in moved.items()]
+        await session.execute(update(Deployment), rows)
+    return answers
+
+
+def _moved(wanted: Advance, current: tuple[int, int, int, bool] | None, moved: dict[str, int]) -> Cursor | None:
+    """The answer to one, after those before it: `moved` holds the cursors that this group has moved so far."""
+    if current is None:
+        return None
+    log_next, first_seq, events_next, canceled = current
+    log_next = moved.get(wanted.deployment, log_next)
+    if not first_seq <= wanted.first <= log_next:
+        return None
+    if wanted.first + wanted.count > log_next:
+        log_next = moved[wanted.deployment] = wanted.first + wanted.count
+    return Cursor(True, log_next, events_next, canceled)
 
 
 def record(row: Deployment, attempt: Attempt, events: Sequence[BuildEvent]) -> BuildErrored | BuildIgnored | None:

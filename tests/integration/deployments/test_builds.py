@@ -41,6 +41,19 @@ class TestAuthenticate:
         with pytest.raises(Conflict, match="over"):
             await kit.deployments.builds.authenticate(agent.build.attempt, agent.claimed.token)
 
+    async def test_one_recognized_before_cannot_report_when_over(self, kit: Kit, agent: Agent) -> None:
+        builds, claimed = kit.deployments.builds, agent.claimed
+        assert await builds.recognize(claimed.attempt, claimed.token) == agent.build
+        await agent.fail()
+        with pytest.raises(Conflict, match="over"):
+            await builds.ingest(await builds.recognize(claimed.attempt, claimed.token), Batch(lines=[], events=[]))
+
+    async def test_wrong_token_is_not_recognized(self, kit: Kit, agent: Agent) -> None:
+        builds, claimed = kit.deployments.builds, agent.claimed
+        await builds.recognize(claimed.attempt, claimed.token)
+        with pytest.raises(Unauthenticated):
+            await builds.recognize(claimed.attempt, "smb_wrong")
+
     async def test_token_is_not_stored(self, kit: Kit, agent: Agent) -> None:
         async with kit.db.read() as session:
             connection = await session.connection()

@@ -23,7 +23,7 @@ async def _agents(kit: Kit, count: int) -> list[Agent]:
 
 def _wanted(agent: Agent, count: int = 1, *, skip: int = 0) -> Advance:
     build = agent.build
-    return Advance(build.deployment, build.attempt, build.number, agent.next_seq + skip, count)
+    return Advance(build.deployment, build.attempt, agent.next_seq + skip, count)
 
 
 async def test_advances_at_once_share_a_transaction(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,6 +47,13 @@ async def test_one_that_leaves_a_gap_holds_nobody_back(kit: Kit) -> None:
     assert ahead is None
     assert right
     assert right.taken
+
+
+async def test_one_may_continue_another_of_its_group(kit: Kit) -> None:
+    (agent,), cursors = await _agents(kit, 1), Cursors(kit.db)
+    group = [_wanted(agent, 2), _wanted(agent, 3, skip=2), _wanted(agent, 1), _wanted(agent, skip=6)]
+    found = await asyncio.gather(*map(cursors.advance, group))
+    assert [each and each.next_seq - agent.next_seq for each in found] == [2, 5, 5, None]
 
 
 async def test_one_that_fails_fails_alone(kit: Kit) -> None:

@@ -33,7 +33,12 @@ async def _build(services: Wired, attempt: str, token: BuildToken) -> Build:
     return await services.deployments.builds.authenticate(attempt, token)
 
 
+async def _reporter(services: Wired, attempt: str, token: BuildToken) -> Build:
+    return await services.deployments.builds.recognize(attempt, token)
+
+
 Attempted = Annotated[Build, Depends(_build)]
+Reporting = Annotated[Build, Depends(_reporter)]
 
 
 @router.post("/builds/{attempt}/claim", dependencies=BY_AGENT)
@@ -44,7 +49,7 @@ async def claim(build: Attempted, services: Wired, asked: Annotated[ClaimRequest
 
 @router.post("/builds/{attempt}/events", dependencies=BY_AGENT)
 async def send_events(
-    build: Attempted, services: Wired, batch: Annotated[Batch, body(Batch, MAX_BATCH_BYTES)]
+    build: Reporting, services: Wired, batch: Annotated[Batch, body(Batch, MAX_BATCH_BYTES)]
 ) -> BatchAnswer:
     """Log lines and events that continue the cursor; what lies below the answer's numbers is durable."""
     return await services.deployments.builds.ingest(build, batch)
