@@ -54,7 +54,7 @@ format: $(BIN)/.dev ## let the formatter decide
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-idle bench-start bench-deploy bench-build bench-edge bench-queue ## every benchmark; each ends with one line of JSON
+bench: bench-idle bench-start bench-deploy bench-build bench-edge bench-queue bench-logs ## every benchmark; each ends with one line of JSON
 
 bench-idle: $(BIN)/.dev ## memory of the idle platform
 	$(BIN)/python -m benchmarks.bench_idle

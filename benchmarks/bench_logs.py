@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
 from benchmarks.report import report
+from scalemesh.buildserver.shipper import BATCH_INTERVAL_S
 from scalemesh.core.build import Batch
 from scalemesh.core.documents import encode
 from scalemesh.core.logs import LogLine
@@ -31,7 +32,6 @@ WRITERS = 50
 RATE = 100
 SECONDS = 10
 WARM_S = 2
-SHIP_EVERY_S = 0.1  # as build servers do
 TEXT = "GET /assets/index-4f2a91c3.js 200 in 12 ms (1,204 bytes, cached)"
 TARGET_MS = 100
 
@@ -70,11 +70,17 @@ def _lines(deployment: str, attempt: int, first: int, texts: Sequence[str]) -> l
 
 async def latency(folder: Path, bus: str) -> dict[str, float]:
     """From the moment that a build writes a line to the moment that a WebSocket client has it."""
-    async with _api(folder, bus) as api, asyncio.TaskGroup() as tasks:
+    # One client: each would read all certificates anew, and keep the others' lines waiting meanwhile.
+    limits = httpx.Limits(max_connections=WRITERS, max_keepalive_connections=WRITERS)
+    async with (
+        _api(folder, bus) as api,
+        httpx.AsyncClient(limits=limits, timeout=30) as http,
+        asyncio.TaskGroup() as tasks,
+    ):
         reading = [tasks.create_task(_read(api, agent)) for agent in api["agents"]]
         until = time.perf_counter() + SECONDS
         for number, agent in enumerate(api["agents"]):
-            tasks.create_task(_emit(api, agent, until, SHIP_EVERY_S * number / WRITERS))
+            tasks.create_task(_emit(http, api, agent, until, BATCH_INTERVAL_S * number / WRITERS))
     took = sorted(each for task in reading for each in task.result())
     return {
         "lines": len(took),
@@ -95,22 +101,21 @@ async def _api(folder: Path, bus: str) -> AsyncIterator[Any]:
         await process.wait()
 
 
-async def _emit(api: Any, agent: Any, until: float, offset_s: float) -> None:
+async def _emit(http: httpx.AsyncClient, api: Any, agent: Any, until: float, offset_s: float) -> None:
     """Writes a line every 10 ms, and ships what it has as an agent does: one batch at a time."""
     seq, written = agent["first"], time.perf_counter()
     headers = {"Authorization": f"Bearer {agent['token']}", "Content-Type": "application/json"}
     url = f"http://127.0.0.1:{api['port']}/v1/builds/{agent['attempt']}/events"
     await asyncio.sleep(offset_s)
-    async with httpx.AsyncClient(headers=headers, timeout=30) as http:
-        while (now := time.perf_counter()) < until:
-            texts = []
-            while written + 1 / RATE <= now:
-                written += 1 / RATE
-                texts.append(repr(written))
-            batch = Batch(lines=_lines(agent["deployment"], 1, seq, texts))
-            (await http.post(url, content=encode(batch))).raise_for_status()
-            seq += len(texts)
-            await asyncio.sleep(max(0, now + SHIP_EVERY_S - time.perf_counter()))
+    while (now := time.perf_counter()) < until:
+        texts = []
+        while written + 1 / RATE <= now:
+            written += 1 / RATE
+            texts.append(repr(written))
+        batch = Batch(lines=_lines(agent["deployment"], 1, seq, texts))
+        (await http.post(url, content=encode(batch), headers=headers)).raise_for_status()
+        seq += len(texts)
+        await asyncio.sleep(max(0, now + BATCH_INTERVAL_S - time.perf_counter()))
 
 
 async def _read(api: Any, agent: Any) -> list[float]:
