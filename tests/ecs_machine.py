@@ -42,6 +42,8 @@ Json = dict[str, Any]
 TEMPLATE = Path(__file__).parents[1] / "deploy" / "aws" / "scalemesh.yaml"
 ACCOUNT, REGION, STACK = "123456789012", "us-east-1", "scalemesh"
 STOP_S = 3
+# Other programs mount and unmount there while a container starts, which bubblewrap does not forgive.
+_NOT_SHOWN = {"boot", "dev", "media", "mnt", "proc", "run", "srv", "sys", "tmp", "var"}
 _KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": REGION}
 
 
@@ -234,9 +236,9 @@ class EcsMachine:
         assert found, "bubblewrap is missing"
         argv = [str(found.path), "--unshare-pid", "--as-pid-1", "--cap-drop", "ALL", *_machine_files()]
         for mount in wanted["mountPoints"]:
-            if mount["containerPath"] != "/tmp":  # tests have their folders there
-                source = running.folder / mount["sourceVolume"]
-                source.mkdir(parents=True, exist_ok=True)
+            source = running.folder / mount["sourceVolume"]
+            source.mkdir(parents=True, exist_ok=True)
+            if mount["containerPath"] != "/tmp":  # this one may hold Python and this repository
                 argv += ["--ro-bind" if mount.get("readOnly") else "--bind", str(source), mount["containerPath"]]
         argv += ["--chdir", wanted["workingDirectory"], *wanted["command"]]
         env = {each["name"]: each["value"] for each in wanted["environment"]} | {
@@ -304,11 +306,15 @@ def _credentials() -> Iterator[str]:
 def _machine_files() -> list[str]:
     """This machine's files under a root of the container's own, in which volumes can be mounted."""
     argv: list[str] = []
-    for path in [*Path("/").iterdir(), *Path("/run").iterdir()]:
+    for path in Path("/").iterdir():
         if path.is_symlink():
             argv += ["--symlink", str(path.readlink()), str(path)]
-        elif path.is_dir() and str(path) not in {"/proc", "/dev", "/run"}:
-            argv += ["--bind-try", str(path), str(path)]
+        elif path.is_dir() and path.name not in _NOT_SHOWN:
+            argv += ["--bind", str(path), str(path)]
+    names = Path("/etc/resolv.conf").resolve()
+    argv += ["--tmpfs", "/tmp", "--ro-bind-try", str(names), str(names)]
+    for own in (sys.base_prefix, sys.prefix, str(TEMPLATE.parents[2])):
+        argv += ["--bind", own, own]
     return [*argv, "--proc", "/proc", "--dev", "/dev"]
 
 
