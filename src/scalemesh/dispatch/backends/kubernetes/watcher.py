@@ -35,9 +35,11 @@ class PodWatcher:
             try:
                 await self._follow(await self._list())
             except (httpx2.HTTPError, ApiError, TimeoutError) as error:
-                self._synced.clear()
                 log.warning("lost sight of the builds' pods; looking again", cause=str(error))
-                await asyncio.sleep(_RETRY_S)
+            except Exception:  # an answer that makes no sense: never to go on with what was true once
+                log.exception("lost sight of the builds' pods; looking again")
+            self._synced.clear()
+            await asyncio.sleep(_RETRY_S)
 
     async def pod(self, attempt: str) -> dict[str, Any] | None:
         """The attempt's pod, None where there is none. Raises Unavailable while the API server cannot be reached."""
