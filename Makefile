@@ -6,7 +6,7 @@ DATA := .data
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-matrix test-kubernetes test-frameworks chaos lint format bench bench-idle bench-start bench-deploy bench-build bench-edge bench-logs docs clean
+.PHONY: help install run test test-matrix test-kubernetes test-frameworks chaos lint format bench bench-idle bench-start bench-deploy bench-build bench-edge bench-activation bench-queue bench-logs docs clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +54,7 @@ format: $(BIN)/.dev ## let the formatter decide
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-idle bench-start bench-deploy bench-build bench-edge bench-queue bench-logs ## every benchmark; each ends with one line of JSON
+bench: bench-idle bench-start bench-deploy bench-build bench-edge bench-activation bench-queue bench-logs ## every benchmark; each ends with one line of JSON
 
 bench-idle: $(BIN)/.dev ## memory of the idle platform
 	$(BIN)/python -m benchmarks.bench_idle
@@ -67,6 +67,9 @@ bench-deploy: $(BIN)/.dev ## a cold deploy over the same by hand
 
 bench-build: $(BIN)/.dev ## cold, one file changed and identical deploys beside the same by hand
 	$(BIN)/python -m benchmarks.bench_build
+
+bench-activation: $(BIN)/.dev ## a promotion to its first byte at the edge
+	$(BIN)/python -m benchmarks.bench_activation
 
 bench-edge: $(BIN)/.dev ## the edge beside nginx
 	$(BIN)/python -m benchmarks.bench_edge
