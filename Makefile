@@ -30,7 +30,7 @@ run: install ## start the platform, deploy the demo app, stay running (Ctrl-C st
 	@$(BIN)/scalemesh up --demo --data-dir $(DATA)
 
 test: $(BIN)/.dev ## everything on the default engines, and one smoke per other engine
-	$(PYTEST) -m "not (matrix or frameworks or kubernetes)"
+	$(PYTEST) -m "not (matrix or frameworks or kubernetes or chaos)"
 
 test-matrix: $(BIN)/.dev ## all engines, hostile builds, the long runs
 	$(PYTEST) -m matrix
@@ -42,7 +42,7 @@ test-frameworks: $(BIN)/.dev ## real scaffolds of every framework, into docs/fra
 	$(PYTEST) -m frameworks tests/frameworks
 
 chaos: $(BIN)/.dev ## kill everything at random while sites are built (SEED=n, DEPLOYMENTS=n)
-	$(PYTEST) -m matrix tests/acceptance/test_chaos.py
+	$(PYTEST) -m "matrix or chaos" tests/acceptance/test_chaos.py
 
 lint: $(BIN)/.dev ## formatting, ruff, mypy, the layers
 	$(BIN)/ruff format --check .

@@ -15,8 +15,9 @@ from typing import Self
 
 import httpx
 
-from scalemesh.testing.engines import postgres
+from scalemesh.testing.engines import Postgres, postgres
 from scalemesh.testing.log_engines import RedisEngine
+from scalemesh.testing.s3 import S3Server, s3_server
 from tests.acceptance.harness import Platform, eventually, free_port
 
 
@@ -30,18 +31,20 @@ class Cluster(Platform):
     replicas: int = 2
     parts: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ports: list[int] = field(default_factory=list)
+    database: Postgres | None = None
+    store: S3Server | None = None
 
     def __post_init__(self) -> None:
         self.data.mkdir(parents=True)
         self.data.chmod(0o755)
         self.ports = [self.api_port, *(free_port() for _ in range(self.replicas - 1))]
-        self.env |= {
+        self.env = {
             "SCALEMESH_SECRET_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
             "SCALEMESH_STORAGE_URL": f"file://{self.data}/store",
             "SCALEMESH_LOG_ARCHIVE_URL": f"sqlite:///{self.data}/logs.db",
             "SCALEMESH_EDGE_TOKEN": f"sme_{secrets.token_hex(24)}",
             "SCALEMESH_SITES_URL": f"http://*.localhost:{self.edge_port}",
-        }
+        } | self.env
         (self.data / "store").mkdir()
 
     @property
@@ -73,6 +76,12 @@ class Cluster(Platform):
         """`kill -9`; what it started goes on."""
         self.parts[name].send_signal(signal.SIGKILL)
         self.parts[name].wait(10)
+
+    def pause_part(self, name: str, seconds: float) -> None:
+        """As a machine that stands still; afterwards it goes on with what it believed before."""
+        self.parts[name].send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.parts[name].send_signal(signal.SIGCONT)
 
     def revive(self) -> None:
         """Whatever was killed is started again, as an init system would."""
@@ -113,20 +122,26 @@ class Cluster(Platform):
 
 
 @contextmanager
-def open_cluster(scalemesh: Path, folder: Path, **env: str) -> Iterator[Cluster]:
-    """Started and set up, on servers of its own."""
+def open_cluster(scalemesh: Path, folder: Path, *, with_s3: bool = False, **env: str) -> Iterator[Cluster]:
+    """Started and set up, on servers of its own; its sites in a folder, or in S3."""
     with ExitStack() as stack:
-        server = stack.enter_context(postgres())
+        database = stack.enter_context(postgres())
         (folder / "redis").mkdir(parents=True)
         redis = stack.enter_context(RedisEngine(folder / "redis"))
-        urls = {"SCALEMESH_DATABASE_URL": asyncio.run(server.empty()), "SCALEMESH_LOG_BUS_URL": redis.url}
-        cluster = Cluster(scalemesh, folder / "cluster", env=urls | env)
+        urls = {"SCALEMESH_DATABASE_URL": asyncio.run(database.empty()), "SCALEMESH_LOG_BUS_URL": redis.url}
+        store = None
+        if with_s3:
+            (folder / "s3").mkdir()
+            store = stack.enter_context(s3_server(folder / "s3"))
+            store.create_bucket("sites")
+            urls |= {"SCALEMESH_STORAGE_URL": "s3://sites/chaos", **store.env()}
+        cluster = Cluster(scalemesh, folder / "cluster", env=urls | env, database=database, store=store)
         stack.callback(cluster.stop)
         yield cluster.start().set_up()
 
 
 def extras(scalemesh: Path, constraints: Path) -> None:
-    """What the parts need beyond a plain installation: `scalemesh[postgres,redis]`."""
+    """What the parts need beyond a plain installation: `scalemesh[postgres,redis,s3]`."""
     pip: list[str | Path] = [
         scalemesh.with_name("python"),
         "-m",
@@ -137,5 +152,6 @@ def extras(scalemesh: Path, constraints: Path) -> None:
         constraints,
         "asyncpg",
         "redis",
+        "botocore",
     ]
     subprocess.run(pip, check=True)

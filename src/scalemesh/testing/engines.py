@@ -5,11 +5,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
 import asyncpg
+import psutil
 from sqlalchemy import make_url
 
 from scalemesh.db import Database
@@ -27,7 +28,7 @@ def postgres() -> Iterator["Postgres"]:
 
         server = get_server(Path(folder, "data"), cleanup_mode="delete")
         try:
-            yield Postgres(server.get_uri())
+            yield Postgres(server.get_uri(), Path(folder, "data"))
         finally:
             server.cleanup()
 
@@ -35,8 +36,9 @@ def postgres() -> Iterator["Postgres"]:
 class Postgres:
     """`fresh` gives every test its own database, copied from one that has been migrated once."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, data: Path) -> None:
         self.uri = uri
+        self._data = data
         self._is_prepared = False
 
     async def empty(self) -> str:
@@ -55,6 +57,18 @@ class Postgres:
     async def drop(self, url: str) -> None:
         """Done with it: hundreds of them left to the end take minutes to delete."""
         await self._execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+
+    def crash(self) -> None:
+        """Every connection is cut at once, and the server recovers from its log as after a power failure.
+
+        That is what PostgreSQL does, by itself, when one of its processes is killed. Nothing happens while it still
+        recovers from the last time.
+        """
+        postmaster = int((self._data / "postmaster.pid").read_text().splitlines()[0])
+        for child in psutil.Process(postmaster).children():
+            with suppress(psutil.NoSuchProcess):
+                if "checkpointer" in " ".join(child.cmdline()):
+                    child.kill()
 
     async def _create(self, name: str, template: str) -> str:
         await self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")

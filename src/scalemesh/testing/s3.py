@@ -41,6 +41,19 @@ class S3Server:
             "AWS_ENDPOINT_URL": self.url,
         }
 
+    def create_bucket(self, name: str) -> None:
+        import botocore.session
+
+        keys = _keys("platform")
+        client = botocore.session.get_session().create_client(
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id=keys["accessKey"],
+            aws_secret_access_key=keys["secretKey"],
+        )
+        client.create_bucket(Bucket=name)
+
     def start(self) -> None:
         """Returns when it answers. Raises TimeoutError."""
         identities = self._folder / "identities.json"

@@ -5,7 +5,6 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from itertools import count
 
-import botocore.session
 import pytest
 
 from scalemesh.artifacts.presign import Presigner
@@ -23,14 +22,7 @@ REF = BlobRef(sha256=sha256(DATA), size=len(DATA))
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with s3_server(tmp_path_factory.mktemp("s3")) as server:
-        client = botocore.session.get_session().create_client(
-            "s3",
-            endpoint_url=server.url,
-            region_name="us-east-1",
-            aws_access_key_id="platform",
-            aws_secret_access_key="platform-secret",
-        )
-        client.create_bucket(Bucket=BUCKET)
+        server.create_bucket(BUCKET)
         yield server
 
 
