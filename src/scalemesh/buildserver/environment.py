@@ -5,6 +5,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from scalemesh.core.build import BuildSpec, Claim, GitSource
+from scalemesh.frameworks.env_prefixes import ENV_PREFIXES
 
 # Not the user's to set: they decide which programs run, and from where.
 RESERVED = frozenset({"PATH", "HOME", "LD_PRELOAD", "LD_LIBRARY_PATH", "SHELL", "TMPDIR"})
@@ -25,26 +26,36 @@ _QUIET = {
 
 
 def of_build(
-    claim: Claim, commit: str, message: str = "", repository: Mapping[str, str] = MappingProxyType({})
+    claim: Claim,
+    commit: str,
+    message: str = "",
+    repository: Mapping[str, str] = MappingProxyType({}),
+    framework: str | None = None,
 ) -> dict[str, str]:
     """System variables under our names and Vercel's, then those that the repository sets, then the project's own.
 
-    The later ones win, but over RESERVED.
+    The later ones win, but over RESERVED. What a page may know has the framework's prefix too (VITE_VERCEL_ENV).
     """
     own = {name: value for name, value in {**repository, **claim.env}.items() if name not in RESERVED}
-    return {"CI": "1", **_QUIET, **_system(claim.spec, commit, message), **claim.spec.variables, **own}
+    system = _system(claim.spec, commit, message, ENV_PREFIXES.get(framework or ""))
+    return {"CI": "1", **_QUIET, **system, **claim.spec.variables, **own}
 
 
-def _system(spec: BuildSpec, commit: str, message: str) -> dict[str, str]:
-    facts = {
+def _system(spec: BuildSpec, commit: str, message: str, page_prefix: str | None) -> dict[str, str]:
+    public = {
         "ENV": spec.target,
+        "TARGET_ENV": spec.target,
         "URL": urlsplit(spec.url).netloc,
+        **(_git(spec, spec.source, commit, message) if isinstance(spec.source, GitSource) else {}),
+    }
+    facts = {
+        **public,
         "DEPLOYMENT_ID": spec.deployment,
         "PROJECT_ID": spec.project,
         "PROJECT_NAME": spec.project_name,
-        **(_git(spec, spec.source, commit, message) if isinstance(spec.source, GitSource) else {}),
     }
-    return {"SCALEMESH": "1", "VERCEL": "1", **_prefixed("SCALEMESH_", facts), **_prefixed("VERCEL_", facts)}
+    of_page = _prefixed(f"{page_prefix}VERCEL_", public) if page_prefix else {}
+    return {"SCALEMESH": "1", "VERCEL": "1", **_prefixed("SCALEMESH_", facts), **_prefixed("VERCEL_", facts), **of_page}
 
 
 def _git(spec: BuildSpec, source: GitSource, commit: str, message: str) -> dict[str, str]:

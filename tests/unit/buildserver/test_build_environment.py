@@ -1,5 +1,7 @@
 from scalemesh.buildserver import environment
 from scalemesh.core.build import BuildSettings, BuildSpec, Claim, Credentials, GitSource, Limits, UploadSource
+from scalemesh.frameworks import PRESETS
+from scalemesh.frameworks.env_prefixes import ENV_PREFIXES
 
 
 def claim(env: dict[str, str], source: GitSource | UploadSource | None = None, **fields: object) -> Claim:
@@ -37,6 +39,20 @@ def test_system_variables_under_both_names() -> None:
         "FROM_PLATFORM": "1",
     }
     assert {name: env.get(name) for name in wanted} == wanted
+
+
+def test_a_page_may_know_what_its_frameworks_prefix_lets_through() -> None:
+    env = environment.of_build(claim({}), "a" * 40, framework="nextjs")
+    assert (env["NEXT_PUBLIC_VERCEL_ENV"], env["NEXT_PUBLIC_VERCEL_GIT_COMMIT_REF"]) == ("preview", "main")
+
+
+def test_only_the_frameworks_own_prefix_is_used() -> None:
+    env = environment.of_build(claim({}), "a" * 40, framework="vite")
+    assert [name for name in env if name.startswith("NEXT_PUBLIC_")] == []
+
+
+def test_every_prefix_belongs_to_a_preset() -> None:
+    assert set(ENV_PREFIXES) <= {preset.slug for preset in PRESETS}
 
 
 def test_owner_and_name_of_an_ssh_address() -> None:
