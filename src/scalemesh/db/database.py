@@ -6,16 +6,20 @@ order deployment → project → counter → hosts.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import structlog
 from sqlalchemy import Connection, event, make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from scalemesh.errors import BadSettings
+from scalemesh.errors import BadSettings, Unavailable
+
+log = structlog.get_logger(__name__)
 
 BUSY_TIMEOUT_MS = 10_000
 _BEGIN = "scalemesh_begin"
@@ -65,17 +69,22 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
-        """A session that only reads; what it returns stays usable (detached) afterwards."""
-        async with self._reads() as session:
-            await _uncancelled(session.connection())
-            yield session
+        """A session that only reads; what it returns stays usable (detached) afterwards. Raises Unavailable."""
+        with _answers():
+            async with self._reads() as session:
+                await _uncancelled(session.connection())
+                yield session
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
-        """One transaction: committed at the end, rolled back by an exception. Await nothing slow in it."""
-        async with self._write_turn, self._writes() as session, session.begin():
-            await _uncancelled(session.connection())
-            yield session
+        """One transaction: committed at the end, rolled back by an exception. Await nothing slow in it.
+
+        Raises Unavailable when the database does not answer; whether it has committed is then not known.
+        """
+        with _answers():
+            async with self._write_turn, self._writes() as session, session.begin():
+                await _uncancelled(session.connection())
+                yield session
 
     async def migrate(self) -> None:
         """Bring the schema up to date; safe from several processes at once, and cheap when there is nothing to do."""
@@ -110,6 +119,16 @@ class Database:
             raise BadSettings(
                 "SCALEMESH_DATABASE_URL: PostgreSQL needs a driver.", hint="pip install 'scalemesh[postgres]'"
             ) from error
+
+
+@contextmanager
+def _answers() -> Iterator[None]:
+    """A database that is away, restarting or full is not a fault of whoever asks: a 503, and worth another try."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, ConnectionError) as error:
+        log.warning("the database does not answer", cause=str(error))
+        raise Unavailable("The database does not answer.", code="database_unavailable") from error
 
 
 async def _uncancelled(opening: Coroutine[Any, Any, object]) -> None:

@@ -5,12 +5,14 @@ looked for once more; then its bytes go, under the lock of its row, so that an u
 either keeps them or is told to send them again (Blobs). The mark stays for a while as a tombstone.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import msgspec
 import structlog
 from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scalemesh.artifacts import receipt
@@ -68,7 +70,9 @@ class Collector:
         async with self._db.write() as session:
             last = await session.get(Installation, _LAST, with_for_update=True)
             if last is None:
-                session.add(Installation(key=_LAST, value=str(now)))
+                with contextlib.suppress(IntegrityError):  # another process was as early
+                    async with session.begin_nested():
+                        session.add(Installation(key=_LAST, value=str(now)))
                 return False
             if int(last.value) > now - DAY_MS:
                 return False
