@@ -92,7 +92,7 @@ async def latency(folder: Path, bus: str) -> dict[str, float]:
 @asynccontextmanager
 async def _api(folder: Path, bus: str) -> AsyncIterator[Any]:
     argv = [sys.executable, "-m", "benchmarks.log_api", str(folder), bus, f"sqlite:///{folder}/logs.db", str(WRITERS)]
-    process = await asyncio.create_subprocess_exec(*argv, stdout=subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(*argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout
     try:
         yield json.loads(await asyncio.wait_for(process.stdout.readline(), 60))

@@ -10,12 +10,14 @@ import uvloop
 
 from scalemesh.api import Services, create_app
 from scalemesh.logs import LogService, open_archive, open_bus
+from scalemesh.main.process import configure_log
 from scalemesh.testing.engines import Sqlite
 from scalemesh.testing.factories import Kit, open_kit
 from tests.integration.api.conftest import token_of
 
 
 async def main(folder: Path, bus: str, archive: str, builds: int) -> None:
+    configure_log("info")  # to stderr, as the platform's own: nobody reads on from stdout
     url = await Sqlite(folder).fresh()
     async with LogService(open_bus(bus), open_archive(archive)) as logs, open_kit(url, logs=logs) as kit:
         token = await token_of(kit, "acme")

@@ -6,6 +6,8 @@ REQUEST is a JSON file: `root` (a folder), `sandbox`, `names` of builds. The res
 import asyncio
 import json
 import os
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -42,10 +44,20 @@ async def main(request: dict[str, Any]) -> dict[str, Any]:
     return dict(zip(request["names"], results, strict=True))
 
 
+def own_node() -> str | None:
+    """The machine's own, whatever its age: in this world no registry can be reached."""
+    if not shutil.which("node"):
+        return None
+    shown = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    return shown.strip().removeprefix("v")
+
+
 async def run(farm: Farm, git: GitServer, world: World, name: str, build: Build) -> dict[str, Any]:
     repository = git.repository(name, {"build.sh": build.script, **build.files})
     commit = repository.git("rev-parse", "main").strip()
-    settings = BuildSettings(install_command="", build_command=build.command, output_directory=build.output)
+    settings = BuildSettings(
+        install_command="", build_command=build.command, output_directory=build.output, node_version=own_node()
+    )
     env = {
         "PLATFORM": str(world.platform),
         "API": farm.api.url,
