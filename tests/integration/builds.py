@@ -123,8 +123,13 @@ def remains(attempt: str) -> list[str]:
     found = [f"process {pid}" for pid in processes.of_attempt(attempt)]
     mounts = Path("/proc/self/mounts").read_text().splitlines()
     found += [line for line in mounts if attempt in line]
-    found += [str(path) for path in Path("/sys/fs/cgroup").rglob(f"*{attempt}*")]
+    found += [str(path) for path in below(Path("/sys/fs/cgroup")) if attempt in path.name]
     return found
+
+
+def below(folder: Path) -> list[Path]:
+    """All that lies in it; unlike `rglob`, the walk bears a folder that is taken away under it."""
+    return [Path(root, name) for root, folders, names in os.walk(folder) for name in (*folders, *names)]
 
 
 async def eventually(look: Callable[[], Any], within_s: float = 20) -> None:

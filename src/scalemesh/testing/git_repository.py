@@ -1,6 +1,7 @@
 """Bare Git repositories made from a dict of files, by the real git."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,8 @@ class BareRepository:
         self.url = url or str(path)
 
     def create(self, branch: str = "main") -> None:
-        """An empty repository whose HEAD names `branch`."""
+        """An empty repository whose HEAD names `branch`, in place of an earlier one (a test that is run again)."""
+        shutil.rmtree(self.path, ignore_errors=True)
         self.path.mkdir(parents=True)
         self.git("init", "--quiet", "--bare", f"--initial-branch={branch}")
         self.git("config", "uploadpack.allowFilter", "true")

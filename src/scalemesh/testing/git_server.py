@@ -70,7 +70,10 @@ class GitServer:
     def repository(
         self, name: str, files: Mapping[str, str | bytes] | None = None, *, branch: str = "main", password: str = ""
     ) -> BareRepository:
-        """A new repository with one commit of `files` (None: empty). `password` is `user:password`, asked for."""
+        """A new repository with one commit of `files` (None: empty), in place of an earlier one of that name.
+
+        `password` is `user:password`, asked for.
+        """
         repository = BareRepository(self.root / f"{name}.git", self.url(name))
         repository.create(branch)
         if files is not None:

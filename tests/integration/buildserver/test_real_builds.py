@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from scalemesh.core.build import BuildErrored, BuildSettings, Claim, Credentials
 from scalemesh.core.ids import new_id
 from scalemesh.testing.git_server import GitServer
 from tests.integration.build_api import BuildApi
-from tests.integration.builds import LIMITS, Farm, claim, eventually, failure, remains, shown, spec, text
+from tests.integration.builds import LIMITS, Farm, below, claim, eventually, failure, remains, shown, spec, text
 
 PAGE = 'import {mkdirSync, writeFileSync} from "node:fs"; mkdirSync("dist"); writeFileSync("dist/index.html", "built");'
 SLOW = 'for (let n = 0; ; n++) { console.log("tick " + n); await new Promise(done => setTimeout(done, 50)); }'
@@ -242,19 +243,26 @@ async def test_no_process_or_file_of_a_build_is_ever_roots(farm: Farm, git: GitS
     folder = farm.data / "builds" / given.spec.attempt
 
     async def ended() -> bool:
-        for process in [psutil.Process(handle["pid"]), *psutil.Process(handle["pid"]).children(recursive=True)]:
-            try:
+        for process in family(handle["pid"]):
+            with suppress(psutil.Error):
                 command = " ".join(process.cmdline())
                 if command and "launch.py" not in command:  # it is empty for a moment while the launcher starts
                     seen.update(dict.fromkeys(process.uids(), command))
-            except psutil.Error:
-                continue
-        owners.update(path.lstat().st_uid for path in folder.rglob("*"))
+        for path in below(folder):
+            with suppress(FileNotFoundError):
+                owners.add(path.lstat().st_uid)
         return control.published is not None
 
     await eventually(ended, 60)
     assert 0 not in owners
     assert len(seen) == 1, seen
+
+
+def family(pid: int) -> list[psutil.Process]:
+    with suppress(psutil.Error):
+        agent = psutil.Process(pid)
+        return [agent, *agent.children(recursive=True)]
+    return []
 
 
 async def test_without_a_sandbox(tmp_path: Path, git: GitServer) -> None:
