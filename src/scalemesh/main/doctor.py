@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from scalemesh.dispatch.toolchains.catalog import CATALOG, host_node
 from scalemesh.sandbox.probe import Finding, probe
 from scalemesh.settings import Settings, load
 
@@ -42,9 +43,10 @@ def _git() -> Finding:
 
 
 def _node(settings: Settings) -> Finding:
-    found = shutil.which("node", path="/usr/local/bin:/usr/bin:/bin")
+    own = host_node(None)
     store = sorted(path.name for path in (settings.data_dir / "toolchains").glob("*") if path.is_dir())
-    detail = f"the system's at {found}" if found else "none on PATH: fetched as a wheel when a build needs it"
+    line = CATALOG["node"].default
+    detail = f"the system's {own}" if own else f"{line}, fetched as a wheel when a build needs it"
     return Finding("node", ok=True, detail=detail + (f"; kept: {', '.join(store)}" if store else ""))
 
 
