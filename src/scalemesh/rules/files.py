@@ -1,13 +1,15 @@
 """Which file a path means, and which other path is the one to use, as each flavour has it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from scalemesh.core.manifest import Entry, Rules
-
-Lookup = Callable[[str], Entry | None]
+from scalemesh.core.manifest import Rules
+from scalemesh.rules import html_handling
+from scalemesh.rules.html_handling import Lookup
 
 
 def find(path: str, lookup: Lookup, rules: Rules) -> str | None:
+    if rules.flavour == "cloudflare":
+        return html_handling.find(path, lookup, rules)
     candidates = _netlify(path) if rules.flavour == "netlify" else _candidates(path, rules)
     return next((candidate for candidate in candidates if lookup(candidate) is not None), None)
 
@@ -17,7 +19,9 @@ def other_form(path: str, lookup: Lookup, rules: Rules) -> str | None:
     if path == "/" or path.startswith("/.well-known/"):
         return None
     if rules.flavour == "cloudflare":
-        return _cloudflare_form(path, lookup) if rules.canonical else None
+        page = html_handling.find(path, lookup, rules)
+        right = path if page is None else html_handling.address(page, lookup, rules)
+        return right if right != path else None
     if rules.canonical and (clean := _clean(path, rules)) is not None:
         return clean
     return None if rules.trailing_slash is None else _other_slash(path, slash=rules.trailing_slash)
@@ -68,22 +72,4 @@ def _other_slash(path: str, *, slash: bool) -> str | None:
         return "/" + path.strip("/")
     if not path.endswith("/") and slash and not names_a_file:
         return "/" + path.strip("/") + "/"
-    return None
-
-
-def _cloudflare_form(path: str, lookup: Lookup) -> str | None:
-    """html_handling `auto-trailing-slash`: a file without the slash, a folder's index with it."""
-    bare = path.rstrip("/")
-    folder, _, name = bare.rpartition("/")
-    if name in {"index.html", "index"} and not path.endswith("/") and lookup(folder + "/index.html") is not None:
-        return _joined(folder, "/")
-    if bare.endswith(".html") and lookup(bare) is not None:
-        return _joined(bare.removesuffix(".html"), "")
-    if lookup(path) is not None:
-        return None
-    if path.endswith("/"):
-        has_index = lookup(path + "index.html") is not None
-        return _joined(bare, "") if not has_index and lookup(bare + ".html") is not None else None
-    if lookup(bare + ".html") is None and lookup(bare + "/index.html") is not None:
-        return _joined(bare, "/")
     return None

@@ -19,6 +19,7 @@ FLAVOURS: tuple[Flavour, ...] = get_args(Flavour)
 WRANGLER = ("wrangler.toml", "wrangler.json", "wrangler.jsonc")
 SITE_FILES = ("_redirects", "_headers")  # in the output; the others lie in the project
 RULE_FILES = frozenset({*SITE_FILES, *WRANGLER, "vercel.json", "netlify.toml"})  # at the top of a site: never served
+_SLASHES = {"auto-trailing-slash": None, "drop-trailing-slash": False, "force-trailing-slash": True, "none": None}
 _COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
 
 
@@ -111,12 +112,14 @@ class _Reading:
         rules = cloudflare.parse_redirects(*self._text(self._site, "_redirects"))
         headers = headers_file.parse_cloudflare(*self._text(self._site, "_headers"))
         assets = self._wrangler()
+        handling = (assets or {}).get("html_handling", "auto-trailing-slash")
         single_page = not self._exists("/404.html")
         if assets is not None:
             single_page = assets.get("not_found_handling") == "single-page-application"
         return Rules(
             flavour="cloudflare",
-            canonical=assets is None or assets.get("html_handling", "auto-trailing-slash") != "none",
+            canonical=handling != "none",
+            trailing_slash=_SLASHES[handling],
             canonical_status=308 if assets is None else 307,
             fallback="/index.html" if single_page and self._exists("/index.html") else None,
             rules=rules,
@@ -137,9 +140,9 @@ class _Reading:
         assets = document.get("assets") if isinstance(document, dict) else None
         if not isinstance(assets, dict):
             return None
-        handling = assets.get("html_handling", "auto-trailing-slash")
-        if handling not in {"auto-trailing-slash", "none"}:
-            complaints.add(1, f"`html_handling` {handling!r} is not supported: auto-trailing-slash is used")
+        if (handling := str(assets.get("html_handling", "none"))) not in _SLASHES:
+            complaints.add(1, f"`html_handling` is one of {', '.join(_SLASHES)}, not {handling!r}: the first is used")
+            del assets["html_handling"]
         return assets
 
 
