@@ -17,9 +17,12 @@ MAX_DYNAMIC = 100
 MAX_LINE_CHARS = 2000
 _STATUSES = REDIRECTS | {200}
 _COMMENT = re.compile(r"\s+#.*$")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_INTO_INDEX, _INDEX = re.compile(r"/\*?$"), re.compile(r"/index(\.html)?$")
 
 
-def parse_redirects(text: str, complaints: Complaints) -> list[Rule]:
+def parse_redirects(text: str, complaints: Complaints, *, index_at_root: bool = True) -> list[Rule]:
+    """`index_at_root`: `/` answers with the index by itself, so that a rule from there to the index goes in circles."""
     exact: dict[str, Rule] = {}
     patterns: dict[str, Rule] = {}
     for number, raw in enumerate(text.splitlines(), 1):
@@ -27,7 +30,7 @@ def parse_redirects(text: str, complaints: Complaints) -> list[Rule]:
         if not line or line.startswith("#"):
             continue
         with complaints.about(number):
-            source, rule = _line(line, complaints.file, number)
+            source, rule = _line(line, complaints.file, number, index_at_root=index_at_root)
             if source in exact or source in patterns:
                 raise BadRule(f"`{source}` was given above: the first one counts")
             # As there: once a pattern has been seen, all that follow count as dynamic.
@@ -38,25 +41,35 @@ def parse_redirects(text: str, complaints: Complaints) -> list[Rule]:
     return [*exact.values(), *patterns.values()]
 
 
-def _line(line: str, file: str, number: int) -> tuple[str, Rule]:
+def _line(line: str, file: str, number: int, *, index_at_root: bool) -> tuple[str, Rule]:
     if len(line) > MAX_LINE_CHARS:
         raise BadRule(f"a line is longer than {MAX_LINE_CHARS} characters")
     words = _COMMENT.sub("", line).split()
     if len(words) not in {2, 3}:
         raise BadRule(f"expected `from to [status]`, found {len(words)} words")
-    source, to = words[:2]
+    source, to = _path(words[0]), words[1]
     status = _status(words[2]) if len(words) == 3 else 302
-    if not source.startswith("/"):
-        raise BadRule("a source is a path: it begins with `/`")
     if source.count("*") > 1:
         raise BadRule("one `*` at most")
     selector, groups = cloudflare_selector(source)
     template = destination(named(to, groups))
     if status == 200 and is_absolute(template):
         raise BadRule("a 200 needs a path on this site (proxying is not supported)")
-    if source in {"/*", "/"} and status == 200 and re.fullmatch(r"/(index(\.html)?)?", to):
+    if (
+        _INTO_INDEX.search(source)
+        and _INDEX.search(to)
+        and not is_absolute(template)
+        and (index_at_root or source != "/")
+    ):
         raise BadRule("an endless loop: this is what a site without 404.html does by itself")
     return source, Rule(source=file, line=number, **selector, status=status, to=template, force=True)
+
+
+def _path(word: str) -> str:
+    """As there: what is no address is a path, and what it asks for besides its path counts for nothing."""
+    if _ADDRESS.match(word):
+        raise BadRule("a source is a path: it begins with `/`")
+    return "/" + re.split(r"[?#]", word)[0].removeprefix("/")
 
 
 def _status(word: str) -> int:

@@ -4,23 +4,26 @@ Netlify: packages/headers-parser of netlify/build. Cloudflare: parseHeaders.ts a
 """
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
-from scalemesh.core.manifest import HeaderChange, HeaderRule
+from scalemesh.core.manifest import Condition, HeaderChange, HeaderRule
 from scalemesh.rules.complaints import BadRule, Complaints
 from scalemesh.rules.limits import MAX_HEADERS_A_RULE, check_header, check_length
 from scalemesh.rules.pathexp import escape
-from scalemesh.rules.selectors import dynamic, exact, named
+from scalemesh.rules.selectors import dynamic, exact, named, split_host
 
 CLOUDFLARE_MAX_RULES = 100
 CLOUDFLARE_MAX_CHARS = 2000
 _PLACEHOLDER = re.compile(r":([A-Za-z]\w*)")
+_VARIABLE = re.compile(r"\*|" + _PLACEHOLDER.pattern)
+T = TypeVar("T", str, str | None)
+Pair = tuple[str, str | None]  # without a value the header is taken away
 
 
 def parse_netlify(text: str, complaints: Complaints) -> list[HeaderRule]:
     found = []
-    for line, path, pairs in _blocks(text, complaints):
+    for line, path, pairs in _blocks(text, complaints, _pair):
         with complaints.about(line):
             found.append(netlify_rule(path, pairs, {"source": complaints.file, "line": line}))
     return found
@@ -28,7 +31,7 @@ def parse_netlify(text: str, complaints: Complaints) -> list[HeaderRule]:
 
 def parse_cloudflare(text: str, complaints: Complaints) -> list[HeaderRule]:
     found: list[HeaderRule] = []
-    for line, path, pairs in _blocks(text, complaints, max_chars=CLOUDFLARE_MAX_CHARS):
+    for line, path, pairs in _blocks(text, complaints, _cloudflare_pair, max_chars=CLOUDFLARE_MAX_CHARS):
         if len(found) == CLOUDFLARE_MAX_RULES:
             complaints.add(line, f"more than {CLOUDFLARE_MAX_RULES} rules: this one and those below are left out")
             break
@@ -61,22 +64,35 @@ def _netlify_selector(path: str) -> dict[str, Any]:
     return dynamic(regex + "/?", ignore_case=True)
 
 
-def _cloudflare_rule(path: str, pairs: list[tuple[str, str]], place: dict[str, Any]) -> HeaderRule:
-    if path.startswith("http"):
-        raise BadRule("a path with a host is not supported: write a path")
-    if path.count("*") > 1:
+def _cloudflare_rule(source: str, pairs: list[Pair], place: dict[str, Any]) -> HeaderRule:
+    if source.count("*") > 1:
         raise BadRule("one `*` at most")
+    host, path = split_host(source)
+    if host and (":" in re.sub(_PLACEHOLDER, "", host) or not source.startswith("https")):
+        raise BadRule("a host is given as `https://host/…`, without a port")
     selector, groups = cloudflare_selector(path)
-    changes = [
-        HeaderChange(name=name.lower(), change="unset")
-        for name in (name.removeprefix("!").strip() for name, _ in pairs if name.startswith("!"))
-        if _checked(name)
-    ]
-    kept = [(name.lower(), value) for name, value in pairs if not name.startswith("!")]
+    has, names = _cloudflare_host(host)
+    if names.keys() & set(groups):
+        raise BadRule("two placeholders have the same name")
+    changes = [HeaderChange(name=name.lower(), change="unset") for name, value in pairs if value is None]
+    kept = _joined((name, value) for name, value in pairs if value is not None)
     changes += [
-        HeaderChange(name=name, value=named(value, groups), change="append") for name, value in _joined(kept).items()
+        HeaderChange(name=name, value=named(value, groups, names), change="append") for name, value in kept.items()
     ]
-    return HeaderRule(**place, **selector, headers=_some(changes))
+    return HeaderRule(**place, **selector, has=has, headers=_some(changes))
+
+
+def _cloudflare_host(host: str) -> tuple[list[Condition], dict[str, str]]:
+    """The condition on the host, and the names that it gives values to."""
+    regex, names, at = "", {}, 0
+    for match in _VARIABLE.finditer(host):
+        name = match[1] or "splat"
+        names[name] = name
+        regex += escape(host[at : match.start()]) + f"(?P<{name}>{'[^/.]+' if match[1] else '.*'})"
+        at = match.end()
+    regex += escape(host[at:])
+    dynamic(regex)
+    return [Condition(kind="host", pattern=regex)] if host else [], names
 
 
 def cloudflare_selector(path: str) -> tuple[dict[str, Any], list[str]]:
@@ -88,18 +104,18 @@ def cloudflare_selector(path: str) -> tuple[dict[str, Any], list[str]]:
     if len(set(groups)) != len(groups):
         raise BadRule("two placeholders have the same name")
     regex, names, at = "", [], 0
-    for match in re.finditer(r"\*|:[A-Za-z]\w*", path):
-        regex += escape(path[at : match.start()]) + ("(.*)" if match[0] == "*" else "([^/]+)")
-        names.append("splat" if match[0] == "*" else match[0][1:])
+    for match in _VARIABLE.finditer(path):
+        regex += escape(path[at : match.start()]) + ("([^/]+)" if match[1] else "(.*)")
+        names.append(match[1] or "splat")
         at = match.end()
     return dynamic(regex + escape(path[at:])), names
 
 
 def _blocks(
-    text: str, complaints: Complaints, *, max_chars: int | None = None
-) -> list[tuple[int, str, list[tuple[str, str]]]]:
+    text: str, complaints: Complaints, read: Callable[[str], tuple[str, T]], *, max_chars: int | None = None
+) -> list[tuple[int, str, list[tuple[str, T]]]]:
     """Each path with its line and its headers."""
-    found: list[tuple[int, str, list[tuple[str, str]]]] = []
+    found: list[tuple[int, str, list[tuple[str, T]]]] = []
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip()
         if not line or line.startswith("#"):
@@ -112,18 +128,23 @@ def _blocks(
             complaints.add(number, "a header before the first path: a path begins with `/`")
         else:
             with complaints.about(number):
-                found[-1][2].append(_pair(line))
+                found[-1][2].append(read(line))
     return found
 
 
 def _pair(line: str) -> tuple[str, str]:
-    if line.startswith("!"):
-        return line, ""
     name, colon, value = line.partition(":")
     if not colon or not value.strip():
         raise BadRule(f"`{line[:80]}` is not `Name: value`")
     check_header(name.strip(), value.strip())
     return name.strip(), value.strip()
+
+
+def _cloudflare_pair(line: str) -> Pair:
+    if not line.startswith("! "):
+        return _pair(line)
+    check_header(line[2:].strip())
+    return line[2:].strip(), None
 
 
 def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -142,8 +163,3 @@ def _some(changes: list[HeaderChange]) -> list[HeaderChange]:
     if len(changes) > MAX_HEADERS_A_RULE:
         raise BadRule(f"more than {MAX_HEADERS_A_RULE} headers")
     return changes
-
-
-def _checked(name: str) -> bool:
-    check_header(name)
-    return True

@@ -13,7 +13,7 @@ from scalemesh.rules.complaints import BadRule, Complaints
 from scalemesh.rules.headers_file import netlify_rule
 from scalemesh.rules.limits import REDIRECTS, check_length, check_status
 from scalemesh.rules.pathexp import escape
-from scalemesh.rules.selectors import check_proxied, destination, dynamic, exact, named
+from scalemesh.rules.selectors import check_proxied, destination, dynamic, exact, named, split_host
 
 _STATUS = re.compile(r"(\d{3})(!?)")
 _NAME = re.compile(r":([A-Za-z_]\w*)")
@@ -89,6 +89,8 @@ def _table(table: dict[str, Any], file: str, line: int) -> Rule:
     if not isinstance(source, str) or not (to is None or isinstance(to, str)):
         raise BadRule("a redirect needs `from` and `to`, both strings")
     status = table.get("status")
+    if isinstance(status, str) and status.isdecimal():
+        status = int(status[:4])
     if status is not None and (not isinstance(status, int) or isinstance(status, bool)):
         raise BadRule("`status` must be a number")
     if "signed" in table or table.get("headers"):
@@ -112,8 +114,7 @@ def _rule(
     force: bool,
     place: dict[str, Any],
 ) -> Rule:
-    if source.startswith(("http://", "https://")):
-        raise BadRule("a source with a host is not supported: write a path")
+    host, source = split_host(source)
     if not source.startswith("/"):
         raise BadRule("a source begins with `/`")
     if source.startswith("/.netlify"):
@@ -127,10 +128,11 @@ def _rule(
         else:
             to = source[:-1] + ":splat"
     selector, groups = _selector(source)
-    has, values = _query(query)
+    asked, values = _query(query)
+    has = [*([Condition(kind="host", pattern=escape(host))] if host else []), *asked, *_conditions(conditions)]
     template = destination(named(to, groups, values)) if to else []
     check_proxied(template, status)
-    return Rule(**place, **selector, has=has + _conditions(conditions), status=status, to=template, force=force)
+    return Rule(**place, **selector, has=has, status=status, to=template, force=force)
 
 
 def _selector(source: str) -> tuple[dict[str, Any], list[str]]:

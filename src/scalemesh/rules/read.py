@@ -109,10 +109,11 @@ class _Reading:
         return Rules(flavour="netlify", rules=rules[:MAX_RULES], headers=headers[:MAX_RULES])
 
     def _cloudflare(self) -> Rules:
-        rules = cloudflare.parse_redirects(*self._text(self._site, "_redirects"))
-        headers = headers_file.parse_cloudflare(*self._text(self._site, "_headers"))
         assets = self._wrangler()
         handling = (assets or {}).get("html_handling", "auto-trailing-slash")
+        text, complaints = self._text(self._site, "_redirects")
+        rules = cloudflare.parse_redirects(text, complaints, index_at_root=handling != "none")
+        headers = headers_file.parse_cloudflare(*self._text(self._site, "_headers"))
         single_page = not self._exists("/404.html")
         if assets is not None:
             single_page = assets.get("not_found_handling") == "single-page-application"

@@ -14,6 +14,7 @@ from scalemesh.rules.patterns import compiled, folded
 from scalemesh.rules.templates import check_destination, is_absolute
 
 _NAMED = re.compile(r":([A-Za-z]\w*)")
+_WITH_HOST = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
 
 
 def exact(*paths: str) -> dict[str, Any]:
@@ -26,6 +27,16 @@ def dynamic(regex: str, *, ignore_case: bool = False) -> dict[str, Any]:
     for each in (pattern, *unless):
         compiled(folded(each, ignore_case=ignore_case))
     return {"pattern": pattern, "unless": unless}
+
+
+def split_host(source: str) -> tuple[str, str]:
+    """The host and the path of a source; the host is empty where it is a path alone. Raises BadRule."""
+    found = _WITH_HOST.fullmatch(source)
+    if found is None:
+        return "", source
+    if not found[1]:
+        raise BadRule("an address without a host")
+    return found[1].lower(), found[2] or "/"
 
 
 def destination(template: Template) -> Template:
