@@ -19,7 +19,7 @@ _STATUS = re.compile(r"(\d{3})(!?)")
 _NAME = re.compile(r":([A-Za-z_]\w*)")
 _PLACEHOLDER = re.compile(r":([A-Za-z_]\w*)")
 _TABLE = re.compile(r"[ \t]*\[\[[ \t]*(redirects|headers)[ \t]*\]\]")
-_CONDITIONS = {"language", "cookie", "country", "role"}
+_UNSUPPORTED = {"country", "role", "signed", "sign"}
 
 
 def parse_redirects(text: str, complaints: Complaints) -> list[Rule]:
@@ -101,7 +101,14 @@ def _table(table: dict[str, Any], file: str, line: int) -> Rule:
         for name, value in _mapping(table.get("conditions"), "conditions").items()
     }
     force = bool(table.get("force", False))
+    source, to = _from_root(source), to and _from_root(to)
     return _rule(source, to, status, query, conditions, force=force, place={"source": file, "line": line})
+
+
+def _from_root(path: str) -> str:
+    """In netlify.toml the first `/` may be left out."""
+    path = path.strip()
+    return path if _is_destination(path) else "/" + path
 
 
 def _rule(
@@ -184,7 +191,7 @@ def _conditions(conditions: dict[str, str]) -> list[Condition]:
                 raise BadRule("the condition `Cookie` takes one name here")
             found.append(Condition(kind="cookie", key=value))
         else:
-            known = "is not supported: nothing here knows it" if kind in _CONDITIONS else "is unknown"
+            known = "is not supported: nothing here knows it" if kind in _UNSUPPORTED else "is unknown"
             raise BadRule(f"the condition `{name}` {known}")
     return found
 
@@ -196,7 +203,7 @@ def _header_table(table: dict[str, Any], file: str, line: int) -> HeaderRule:
     pairs = []
     for name, value in _mapping(table.get("values"), "values").items():
         values = value if isinstance(value, list) else [value]
-        pairs.append((name, ", ".join(str(each).strip() for each in values)))
+        pairs.append((name, ", ".join(" ".join(str(each).split()) for each in values)))
     return netlify_rule(source, pairs, {"source": file, "line": line})
 
 

@@ -96,3 +96,12 @@ def test_netlify_redirect_of_a_host(file: str) -> None:
     assert served.parsed.complaints == []
     assert location(served, "/a/b", "old.example") == "https://new.example/a/b"
     assert served.answer("/", headers={"host": "new.example"}).status == 200
+
+
+def test_netlify_toml_forgives_spaces_and_a_missing_slash() -> None:
+    redirect = '[[redirects]]\nfrom = "old"\nto = " https://new.example/"\n'
+    headers = "[[headers]]\nfor = '/*'\n[headers.values]\ncache-control = '''\n  max-age=0,\n  no-cache'''\n"
+    served = site({"netlify.toml": redirect + headers}, "/index.html")
+    assert served.parsed.complaints == []
+    assert location(served, "/old") == "https://new.example/"
+    assert list(served.answer("/").headers) == [("cache-control", "max-age=0, no-cache")]
