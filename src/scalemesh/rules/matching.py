@@ -138,6 +138,8 @@ class Table(Generic[S]):
         match = self._pattern(condition.pattern, ignore_case=condition.kind == "host").fullmatch(value)
         if match is None or condition.negated:
             return (match is None) == condition.negated
+        if condition.kind == "host":
+            values["host"] = value
         values |= {name: group or "" for name, group in match.groupdict().items()}
         return True
 

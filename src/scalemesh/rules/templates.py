@@ -76,8 +76,10 @@ def location(template: Template, values: Mapping[str, str]) -> str | None:
             if not _LABELS.fullmatch(value):
                 return None
             made += value
-        elif "?" in made or "#" in made:
-            made += quote(value, safe="")
+        elif "#" in made:
+            made += quote(value, safe=PATH_SAFE + "?")  # `/#/docs/:path*` of a router that lives in the fragment
+        elif "?" in made:
+            made += quote(value, safe="/")
         else:
             made += quote(value.lstrip("/") if made.endswith("/") else value, safe=PATH_SAFE)
     return made if absolute else "/" + made.lstrip("/\\")

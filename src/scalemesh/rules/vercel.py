@@ -25,6 +25,7 @@ Place = dict[str, Any]
 
 _EXCLUSIVE = ("cleanUrls", "trailingSlash", "redirects", "headers", "rewrites")
 _GROUP = re.compile(r"\$(\d{1,2}|[A-Za-z]\w*)")
+_PARAMETER = re.compile(r"(?:\{:([A-Za-z_]\w*)\}|:([A-Za-z_]\w*))[*+?]?")
 _AUTHORITY = re.compile(r"(https?://)([^/?#]*)", re.IGNORECASE)
 
 
@@ -142,15 +143,14 @@ def _headers(item: dict[str, Any], place: Place) -> HeaderRule:
 
 def _selector(item: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     source = check_length(_string(item, "source"), "the source")
-    if not source.startswith("/"):
-        raise BadRule("a source begins with `/`")
     tokens = pathexp.parse(source)
     has: list[Condition] = conditions(item.get("has"), "has")
     missing: list[Condition] = conditions(item.get("missing"), "missing")
     shared = {"has": has, "missing": missing, "ignore_case": True}
     if all(isinstance(token, str) for token in tokens):
-        return exact("".join(map(str, tokens))) | shared, []
-    return dynamic(pathexp.to_regex(tokens), ignore_case=True) | shared, pathexp.names(tokens)
+        return exact("/" + "".join(map(str, tokens)).removeprefix("/")) | shared, []
+    root = "" if source.startswith("/") else "/?"  # theirs is also tried against the path without its first slash
+    return dynamic(root + pathexp.to_regex(tokens), ignore_case=True) | shared, pathexp.names(tokens)
 
 
 def _destination(text: str, groups: list[str], named: list[str]) -> Template:
@@ -194,13 +194,12 @@ def _numbers(text: str, groups: list[str], named: list[str]) -> Template:
 def _names_only(text: str, groups: list[str], named: list[str], *, strict: bool) -> Template:
     template: Template = [""]
     at = 0
-    for match in re.finditer(r":([A-Za-z_]\w*)[*+?]?", text):
-        if match[1] in groups or match[1] in named:
+    for match in _PARAMETER.finditer(text):
+        name = match[1] or match[2]
+        if strict or name in groups or name in named:
             template[-1] += text[at : match.start()]
-            template += [_reference(match[1], groups, named), ""]
+            template += [_reference(name, groups, named), ""]
             at = match.end()
-        elif strict:
-            _reference(match[1], groups, named)
     template[-1] += text[at:]
     return template
 

@@ -28,6 +28,7 @@ def group_names(found: list[Condition]) -> list[str]:
     for condition in found:
         if condition.pattern is not None and not condition.negated:
             names += compiled(condition.pattern).groupindex
+            names += ["host"] if condition.kind == "host" else []
         elif condition.pattern is None and not condition.compare and condition.key.isidentifier():
             names.append(condition.key)
     return names
