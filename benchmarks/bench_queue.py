@@ -2,10 +2,13 @@
 
 10,000 deployments of 200 teams wait, half of them of 20 teams. Several dispatchers claim as fast as they can, each
 batch ends at once. Beside it Procrastinate and SAQ work off as many jobs that do nothing.
+
+Between enqueueing and a launch lie two commits, each on the disk: so the disk is measured beside every wait.
 """
 
 import asyncio
 import logging
+import os
 import statistics
 import tempfile
 import time
@@ -61,7 +64,8 @@ async def _main() -> None:
         for engine, (busy, idle) in urls.items():
             rate, jain = await _claims(busy)
             results |= {f"{engine}_claims_per_s": rate, f"{engine}_claim_ms": 1000 / rate, f"{engine}_jain": jain}
-            results |= _waits(engine, await _idle(idle))
+            waits, disk = await _idle(idle, folder)
+            results |= _waits(engine, waits) | _waits(f"{engine}_disk", disk)
             print({name: round(value, 3) for name, value in results.items() if name.startswith(engine)}, flush=True)
         peers = {
             "procrastinate": await procrastinate_peer(await server.empty(), DEPLOYMENTS, IDLE),
@@ -142,8 +146,11 @@ def _row(team: str, now: int) -> dict[str, object]:
     }
 
 
-async def _idle(url: str) -> Sequence[float]:
-    """Seconds from putting a deployment into the queue to its launch; the dispatcher has connections of its own."""
+async def _idle(url: str, folder: Path) -> tuple[Sequence[float], Sequence[float]]:
+    """Seconds from putting a deployment into the queue to its launch, and of one fsync in `folder` after each.
+
+    The dispatcher has connections of its own. The first launch is its warm-up, as the peers' first jobs are.
+    """
     started: asyncio.Queue[float] = asyncio.Queue()
 
     async def work(launch: Launch) -> None:
@@ -160,17 +167,27 @@ async def _idle(url: str) -> Sequence[float]:
         dispatcher = Dispatcher(queue, backend, heard, DispatchSettings("bench", concurrency=0))
         running = asyncio.create_task(dispatcher.run())
         await _fill(mine, deployments=0)
-        waits = []
-        for _ in range(IDLE):
+        waits, disk = [], []
+        for _ in range(IDLE + 1):
             await asyncio.sleep(IDLE_S)
             asked = time.monotonic()
             async with mine.write() as session:
                 await session.execute(insert(Deployment), [_row("team_000", now_ms())])
             told.notify("queue")
             waits.append(await started.get() - asked)
+            disk.append(await asyncio.to_thread(_fsync_s, folder / "fsync"))
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    return waits
+    return waits[1:], disk[1:]
+
+
+def _fsync_s(path: Path) -> float:
+    with path.open("ab") as file:
+        file.write(bytes(4096))
+        file.flush()
+        began = time.monotonic()
+        os.fsync(file.fileno())
+        return time.monotonic() - began
 
 
 def _waits(name: str, waits: Sequence[float]) -> dict[str, float]:

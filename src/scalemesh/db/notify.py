@@ -46,10 +46,10 @@ class PostgresWakeup(Wakeup):
             await asyncio.wait([self._running])
             self._running = None
 
-    def notify(self, topic: str) -> None:
-        super().notify(topic)
+    def notify(self, *topics: str) -> None:
+        super().notify(*topics)
         if self._running is not None:
-            self._untold[topic] = None
+            self._untold.update(dict.fromkeys(topics))
             self._something.set()
 
     async def _run(self) -> None:
@@ -94,5 +94,4 @@ class PostgresWakeup(Wakeup):
 
     def _heard(self, connection: Any, pid: int, channel: str, payload: object) -> None:
         if pid != connection.get_server_pid():  # our own topics were heard here before they were told
-            for topic in str(payload).split("\n"):
-                super().notify(topic)
+            super().notify(*str(payload).split("\n"))

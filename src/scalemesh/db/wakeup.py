@@ -1,4 +1,6 @@
-"""Wakeups: a hint that something has changed, so that nobody polls fast. Topics: queue, routes, edges, deployment:<id>.
+"""Wakeups: a hint that something has changed, so that nobody polls fast.
+
+Topics: `queue` (something may be claimed), `attempts` (one has ended, or is to), `routes`, `edges`, `deployment:<id>`.
 
 A hint may be missed (another process, a crash), so behind every wait stands a slow poll: that is its timeout.
 """
@@ -33,13 +35,13 @@ class Wakeup:
     def __init__(self) -> None:
         self._listeners: defaultdict[str, set[Listener]] = defaultdict(set)
 
-    def notify(self, topic: str) -> None:
-        for listener in self._listeners.get(topic, ()):
-            listener.heard.set()
+    def notify(self, *topics: str) -> None:
+        for topic in topics:
+            for listener in self._listeners.get(topic, ()):
+                listener.heard.set()
 
     def wake_all(self) -> None:
-        for topic in list(self._listeners):
-            Wakeup.notify(self, topic)
+        Wakeup.notify(self, *self._listeners)
 
     @contextmanager
     def listen(self, topic: str) -> Iterator[Listener]:

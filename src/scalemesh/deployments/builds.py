@@ -210,8 +210,7 @@ class Builds:
         await asyncio.to_thread(self._validate, manifest, sizes)  # 100,000 files take a while
         await self._blobs.put(build.team, sha256, data)
         version = await self._publish(build, manifest, BlobRef(sha256=sha256, size=len(data)))
-        self._wakeup.notify("routes")
-        self._wakeup.notify("queue")
+        self._wakeup.notify("routes", "queue", "attempts")
         await self._routes.wait_acknowledged(version)
         self._wakeup.notify(f"deployment:{build.deployment}")
 
@@ -242,7 +241,7 @@ class Builds:
         await journal.publish(self._logs, line)
         self._wakeup.notify(f"deployment:{build.deployment}")
         if ended:
-            self._wakeup.notify("queue")
+            self._wakeup.notify("queue", "attempts")
         return attempt
 
     async def _end(self, session: AsyncSession, build: Build, ended: BuildErrored | BuildIgnored) -> LogLine | None:

@@ -107,8 +107,7 @@ class Hooks:
         for line in lines:
             await journal.publish(self._logs, line)
             self._wakeup.notify(f"deployment:{line.deployment}")
-        self._wakeup.notify("queue")
-        self._wakeup.notify("routes")
+        self._wakeup.notify("queue", "attempts", "routes")
         return row.id
 
     async def _insert(self, session: AsyncSession, project: Project, row: Deployment, push: Push) -> Sequence[LogLine]:

@@ -203,8 +203,7 @@ class Queue:
             return None
         row, line = ended
         await journal.publish(self._logs, line)
-        self._wakeup.notify("queue")
-        self._wakeup.notify(f"deployment:{row.id}")
+        self._wakeup.notify("queue", "attempts", f"deployment:{row.id}")
         return State(row.state)
 
 

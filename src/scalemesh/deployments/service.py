@@ -166,8 +166,7 @@ class Deployments:
             line = await self._cancel(session, row, now)
             view = (await self._views(session, actor, [row]))[0]
         await journal.publish(self._logs, line)
-        self._wakeup.notify("queue")
-        self._wakeup.notify(f"deployment:{deployment_id}")
+        self._wakeup.notify("queue", "attempts", f"deployment:{deployment_id}")
         return view
 
     async def promote(self, actor: Actor, deployment_id: str) -> DeploymentView:
@@ -361,7 +360,7 @@ class Deployments:
                 row = await locked(session, deployment_id)
                 if row.state not in TERMINAL:
                     await self._cancel(session, row, self._clock())
-        self._wakeup.notify("queue")
+        self._wakeup.notify("queue", "attempts")
 
     async def _remove(self, actor: Actor, project_id: str) -> Sequence[str]:
         deadline = asyncio.get_running_loop().time() + _REMOVE_WAIT_S
@@ -371,7 +370,7 @@ class Deployments:
             except Conflict:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
-            await self._wakeup.wait("queue", 0.25)
+            await self._wakeup.wait("attempts", 0.25)
 
     async def _moved(self, actor: Actor, deployment_id: str, version: int | None) -> DeploymentView:
         if version is not None:

@@ -54,8 +54,8 @@ class Dispatcher:
         await self._until_done(lambda: self._queue.renew(self._settings.name))
         await self._until_done(self._reconciler.adopt)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._forever("claim", self._claim_all))
-            group.create_task(self._forever("reconcile", self._reconciler.step))
+            group.create_task(self._forever("claim", "queue", self._claim_all))
+            group.create_task(self._forever("reconcile", "attempts", self._reconciler.step))
             group.create_task(self._every("sweep", self._reconciler.sweep, SWEEP_S))
 
     async def drain(self) -> None:
@@ -106,8 +106,8 @@ class Dispatcher:
         except Exception:  # the database, most likely: the lease sees to the attempt
             log.exception("launch not recorded", attempt=claimed.attempt)
 
-    async def _forever(self, name: str, act: Act) -> None:
-        with self._wakeup.listen("queue") as listener:
+    async def _forever(self, name: str, topic: str, act: Act) -> None:
+        with self._wakeup.listen(topic) as listener:
             while True:
                 await self._guarded(name, act)
                 await listener.wait(SLOW_POLL_S)
