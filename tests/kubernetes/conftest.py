@@ -9,7 +9,7 @@ import pytest
 
 from scalemesh.testing.git_server import GitServer
 from tests.acceptance.harness import Platform, free_port
-from tests.kubernetes.kubernetes_cluster import HOST, NAMESPACE, ReachableGitServer
+from tests.kubernetes.kubernetes_cluster import HOST, NAMESPACE, ReachableGitServer, kubectl
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -17,6 +17,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.kubernetes)
             item.add_marker(pytest.mark.timeout(300))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bridge() -> None:
+    """A node's bridge, and with it the address at which pods reach us, is there from its first pod on."""
+    image = f"--image={os.environ['SCALEMESH_BUILD_IMAGE']}"
+    how = ("--image-pull-policy=IfNotPresent", "--restart=Never", "--attach", "--rm")
+    kubectl("run", "first-pod", image, *how, "--command", "--", "true")
 
 
 @pytest.fixture(scope="session")
