@@ -50,21 +50,23 @@ class Dispatcher:
         self._launching: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Claims and reconciles for ever. A database that is away is waited for."""
+        """Claims and reconciles for ever; a database that is away is waited for. Leaves no task behind."""
         await self._until_done(lambda: self._queue.renew(self._settings.name))
         await self._until_done(self._reconciler.adopt)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._forever("claim", "queue", self._claim_all))
-            group.create_task(self._forever("reconcile", "attempts", self._reconciler.step))
-            group.create_task(self._every("sweep", self._reconciler.sweep, SWEEP_S))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._forever("claim", "queue", self._claim_all))
+                group.create_task(self._forever("reconcile", "attempts", self._reconciler.step))
+                group.create_task(self._every("sweep", self._reconciler.sweep, SWEEP_S))
+        finally:
+            await asyncio.gather(*self._launching, return_exceptions=True)
+            await self._reconciler.close()
 
     async def drain(self) -> None:
         """A clean stop: what runs here is stopped and queued again, at once and without counting as a fault.
 
         What cannot be stopped in time goes on, and is taken up by the next process of this name.
         """
-        await asyncio.gather(*self._launching, return_exceptions=True)
-        await self._reconciler.close()
         live = await self._queue.live(self._settings.name)
         stopping = [asyncio.create_task(self._guarded("stop", partial(self._give_back, one))) for one in live]
         if stopping:
