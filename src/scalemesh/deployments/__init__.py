@@ -3,8 +3,8 @@
 `state.apply` is the only writer of a deployment's state, fenced by the attempt; the transition table is core.state's.
 Every query of a person's is scoped to their team; a build is known by its attempt and token. A route version is
 committed with the change that it numbers. Deployments is opened by the composition root and carries its parts: `queue`
-(dispatcher), `builds` (agents), `routes` (edges), `uploads` (CLI), `hooks` (Git hosts). May import everything below the
-servers.
+(dispatcher), `builds` (agents), `routes` (edges), `uploads` (CLI), `hooks` (Git hosts), `log` and `contents` (people).
+May import everything below the servers.
 """
 
 from scalemesh.deployments.collect import Collected

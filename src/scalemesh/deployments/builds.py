@@ -34,9 +34,9 @@ from scalemesh.db import Database, Wakeup
 from scalemesh.db.tables import Attempt, Deployment, Project
 from scalemesh.deployments import ingest, journal, promotion
 from scalemesh.deployments.blobs import Blobs
+from scalemesh.deployments.ending import end
 from scalemesh.deployments.ingest import Cursor
 from scalemesh.deployments.policy import BuildPolicy
-from scalemesh.deployments.queue import end
 from scalemesh.deployments.reuse import inputs
 from scalemesh.deployments.routes import Routes
 from scalemesh.deployments.spec import branch_of, build_spec, previous_commit

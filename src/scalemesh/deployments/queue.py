@@ -11,18 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scalemesh.core.build import CacheScope, Limits
 from scalemesh.core.ids import new_id, new_secret, secret_hash
 from scalemesh.core.logs import LogLine
-from scalemesh.core.state import ACTIVE, Event, State
+from scalemesh.core.state import Event, State
 from scalemesh.db import Database, Wakeup
 from scalemesh.db.tables import Attempt, Deployment
 from scalemesh.deployments import fairness, journal
+from scalemesh.deployments.ending import attempt_row, end
 from scalemesh.deployments.policy import BuildPolicy
-from scalemesh.deployments.state import CANCELED, Cause, advance, apply, cause_of_cancel, locked
-from scalemesh.errors import NotFound
+from scalemesh.deployments.state import CANCELED, Cause, advance
 from scalemesh.logs.service import LogService
 
-SHUTDOWN = "shutdown"
 _CLAIM_LOCK = 0x5CA1E3E6
-_BACKOFF_MS = 2000
 _REPORT_S = 60  # an agent ends its build by its own clock first, and says more about it
 
 Reason = Literal["cancel", "deadline", "lease", "clean"]
@@ -112,13 +110,13 @@ class Queue:
     async def set_handle(self, attempt_id: str, handle: Any) -> None:
         """Keeps the backend's JSON handle; call it as soon as there is one."""
         async with self._db.write() as session:
-            (await _attempt(session, attempt_id)).handle = msgspec.json.encode(handle).decode()
+            (await attempt_row(session, attempt_id)).handle = msgspec.json.encode(handle).decode()
 
     async def extend(self, attempt_id: str, seconds: int) -> None:
         """Nobody need hear from this attempt for so long: while a toolchain is being fetched, for example."""
         until = self._clock() + seconds * 1000
         async with self._db.write() as session:
-            attempt = await _attempt(session, attempt_id)
+            attempt = await attempt_row(session, attempt_id)
             attempt.lease_expires_at = max(attempt.lease_expires_at, until)
 
     async def renew(self, dispatcher: str) -> None:
@@ -207,50 +205,6 @@ class Queue:
         return State(row.state)
 
 
-async def end(
-    session: AsyncSession, attempt_id: str, event: Event, cause: Cause, policy: BuildPolicy, now: int
-) -> tuple[Deployment, LogLine] | None:
-    """Ends the attempt and applies the event; None when it is over already. Publish the line after the commit.
-
-    A requeue becomes a cancel where one was asked for, and an error after the last attempt.
-    """
-    found = await _attempt(session, attempt_id)
-    row = await locked(session, found.deployment_id)
-    attempt = await _attempt(session, attempt_id)  # as it is now that we hold the deployment
-    if attempt.ended_at is not None or row.attempt != attempt.number or row.state not in ACTIVE:
-        return None
-    attempt.ended_at, attempt.token_hash, attempt.outcome = now, None, cause.code[:64]
-    not_before = now
-    if event is Event.REQUEUED:
-        faults = await _faults(session, row.id)
-        not_before += 0 if cause.code == SHUTDOWN else _BACKOFF_MS * 2 ** (faults - 1)
-        if row.cancel_requested_at is not None:
-            event = Event.CANCELED
-        elif faults >= policy.attempts:
-            event, cause = Event.FAILED, Cause(cause.code, f"{cause.message} (tried {faults} times)")
-    if event is Event.CANCELED and row.cancel_requested_at is not None:
-        cause = cause_of_cancel(row)
-    again = event is Event.REQUEUED
-    line = journal.reserve(row, f"{cause.message} Trying again." if again else cause.message, now, _LEVELS[event])
-    ended = await apply(
-        session,
-        row.id,
-        event,
-        attempt=row.attempt,
-        now=now,
-        cause=None if again else cause,
-        not_before=not_before,
-    )
-    return ended, line
-
-
-_LEVELS: dict[Event, Literal["info", "warn", "error"]] = {
-    Event.REQUEUED: "warn",
-    Event.FAILED: "error",
-    Event.CANCELED: "warn",
-}
-
-
 async def _one_claim_at_a_time(session: AsyncSession) -> None:
     """The limits count rows that a claim at the same time would not see; SQLite writes one at a time anyway.
 
@@ -264,22 +218,6 @@ async def _running(session: AsyncSession, dispatcher: str) -> int:
     live = (Attempt.dispatcher == dispatcher, Attempt.ended_at.is_(None), Attempt.cleaned_at.is_(None))
     query = select(func.count()).where(*live)
     return await session.scalar(query) or 0
-
-
-async def _faults(session: AsyncSession, deployment_id: str) -> int:
-    """How many attempts the platform has lost, this one included; clean shutdowns left out."""
-    await session.flush()
-    query = select(func.count()).where(
-        Attempt.deployment_id == deployment_id, Attempt.ended_at.is_not(None), Attempt.outcome != SHUTDOWN
-    )
-    return await session.scalar(query) or 0
-
-
-async def _attempt(session: AsyncSession, attempt_id: str) -> Attempt:
-    row = await session.get(Attempt, attempt_id, populate_existing=True)
-    if row is None:
-        raise NotFound(f"No attempt {attempt_id!r}.", code="attempt_not_found")
-    return row
 
 
 def _uncleaned() -> Select[Attempt, Deployment]:

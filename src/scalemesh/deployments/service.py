@@ -1,11 +1,11 @@
 """Deployments: what people do with them, and the parts that dispatchers, agents and edges use."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,20 +13,20 @@ from scalemesh.accounts import Actor, authorize
 from scalemesh.artifacts.store import BlobStore
 from scalemesh.core.build import Credentials, GitSource, Source, UploadSource
 from scalemesh.core.clock import now_ms
-from scalemesh.core.decision import Decision
-from scalemesh.core.documents import decode
 from scalemesh.core.logs import LogLine
-from scalemesh.core.manifest import Manifest
 from scalemesh.core.page import Page
 from scalemesh.core.state import TERMINAL, Event, State
 from scalemesh.db import Database, Wakeup
-from scalemesh.db.tables import Deployment, Host, HostKind, Project, PromotionKind
-from scalemesh.deployments import fairness, journal, promotion, removal
+from scalemesh.db.tables import Deployment, Project, PromotionKind
+from scalemesh.deployments import journal, promotion, removal
 from scalemesh.deployments.blobs import Blobs
 from scalemesh.deployments.builds import Builds
 from scalemesh.deployments.collect import Collector
+from scalemesh.deployments.contents import Contents
 from scalemesh.deployments.creation import Creation
 from scalemesh.deployments.hooks import Hooks
+from scalemesh.deployments.logs import Logs
+from scalemesh.deployments.lookup import Lookup, production_hosts
 from scalemesh.deployments.policy import BuildPolicy
 from scalemesh.deployments.queue import Queue
 from scalemesh.deployments.routes import Routes
@@ -35,21 +35,11 @@ from scalemesh.deployments.uploads import Uploads
 from scalemesh.deployments.views import (
     AliasView,
     DeploymentView,
-    FileView,
     NewDeployment,
-    deployment_view,
-    file_views,
-    is_settling,
-    shown_state,
 )
 from scalemesh.errors import Conflict, InvalidInput, NotFound
-from scalemesh.logs.hits import Found
-from scalemesh.logs.search import Search
 from scalemesh.logs.service import LogService
 from scalemesh.projects import Projects, Sites, parse
-from scalemesh.rules.decide import decide
-from scalemesh.rules.matching import Ready, Request
-from scalemesh.rules.targets import parse_host, parse_path
 
 MAX_PAGE = 100
 _REMOVE_WAIT_S = 15.0
@@ -89,7 +79,6 @@ class Deployments:
     ) -> None:
         policy = policy or BuildPolicy()
         self._db = db
-        self._store = store
         self._logs = logs
         self._wakeup = wakeup
         self._projects = projects
@@ -101,6 +90,9 @@ class Deployments:
         self._creation = Creation(sites, policy, clock)
         blobs = Blobs(db, store, clock)
         self.routes = Routes(db, wakeup, clock)
+        self._lookup = Lookup(self.routes, sites, policy, clock)
+        self.contents = Contents(db, store, self._lookup)
+        self.log = Logs(db, logs, projects, self._lookup)
         self.queue = Queue(db, logs, wakeup, policy, clock)
         self.hooks = Hooks(db, logs, wakeup, projects, self._creation, clock)
         self.uploads = Uploads(projects, blobs, store)
@@ -126,7 +118,7 @@ class Deployments:
     async def redeploy(self, actor: Actor, deployment_id: str) -> DeploymentView:
         """The same source again, with the project's settings and variables of now."""
         async with self._db.read() as session:
-            old = await self._find(session, actor, deployment_id, "deployment:write")
+            old = await self._lookup.find(session, actor, deployment_id, "deployment:write")
             project = await session.get_one(Project, old.project_id)
         source = msgspec.json.decode(old.source, type=Source)
         row = self._new(actor, project, source, "redeploy", old.target, force=old.force)
@@ -135,8 +127,8 @@ class Deployments:
 
     async def get(self, actor: Actor, deployment_id: str) -> DeploymentView:
         async with self._db.read() as session:
-            row = await self._find(session, actor, deployment_id, "deployment:read")
-            return (await self._views(session, actor, [row]))[0]
+            row = await self._lookup.find(session, actor, deployment_id, "deployment:read")
+            return (await self._lookup.views(session, actor, [row]))[0]
 
     async def list(
         self, actor: Actor, project_ref: str | None = None, cursor: str | None = None, limit: int = 20
@@ -152,7 +144,7 @@ class Deployments:
             if cursor:
                 query = query.where(Deployment.id < cursor)
             rows = (await session.scalars(query.order_by(Deployment.id.desc()).limit(limit + 1))).all()
-            items = [*await self._views(session, actor, rows[:limit])]
+            items = [*await self._lookup.views(session, actor, rows[:limit])]
         return Page(items, items[-1].id if len(rows) > limit else None)
 
     async def cancel(self, actor: Actor, deployment_id: str) -> DeploymentView:
@@ -162,9 +154,9 @@ class Deployments:
         """
         now = self._clock()
         async with self._db.write() as session:
-            row = await self._find(session, actor, deployment_id, "deployment:write", lock=True)
+            row = await self._lookup.find(session, actor, deployment_id, "deployment:write", lock=True)
             line = await self._cancel(session, row, now)
-            view = (await self._views(session, actor, [row]))[0]
+            view = (await self._lookup.views(session, actor, [row]))[0]
         await journal.publish(self._logs, line)
         self._wakeup.notify("queue", "attempts", f"deployment:{deployment_id}")
         return view
@@ -172,7 +164,7 @@ class Deployments:
     async def promote(self, actor: Actor, deployment_id: str) -> DeploymentView:
         """Production becomes this deployment and follows new ones again; live on return (or after 1 s)."""
         async with self._db.write() as session:
-            row = await self._find(session, actor, deployment_id, "deployment:write", lock=True)
+            row = await self._lookup.find(session, actor, deployment_id, "deployment:write", lock=True)
             if row.state != State.READY:
                 raise Conflict(
                     f"{row.id} is {row.state}: only a ready deployment can be promoted.",
@@ -196,89 +188,12 @@ class Deployments:
         """The project's URLs that can move."""
         async with self._db.read() as session:
             project = await self._projects.find(session, actor, project_ref, "project:read")
-            query = _production_hosts([project.id])
+            query = production_hosts([project.id])
             hosts = (await session.scalars(query)).all()
         return [
             AliasView(url=self._sites.url(row.host), host=row.host, kind=row.kind, deployment=row.target)
             for row in hosts
         ]
-
-    async def files(self, actor: Actor, deployment_id: str) -> Sequence[FileView]:
-        """What it serves, by path. Raises Conflict before it is ready."""
-        return file_views(await self._manifest(actor, deployment_id))
-
-    async def explain(
-        self,
-        actor: Actor,
-        deployment_id: str,
-        target: str,
-        method: str = "GET",
-        headers: Mapping[bytes, bytes] | None = None,
-    ) -> Decision:
-        """What an edge would answer to `method` and `target` (`/path?query`), decided by the edge's own code.
-
-        `headers` by lower-case name. Their `host` is what the rules see as the host.
-        """
-        raw, _, query = target.partition("?")
-        path = parse_path(raw.encode())
-        if path is None:
-            raise InvalidInput(f"{raw!r} is not a path: it begins with a slash.", code="invalid_path", field="path")
-        manifest = await self._manifest(actor, deployment_id)
-        headers = headers or {}
-        host = parse_host(headers.get(b"host", b"")) or ""
-        request = Request(path=path, query=query, method=method, host=host, headers=headers)
-        return await asyncio.to_thread(lambda: decide(request, manifest.files.get, Ready(manifest.rules)))
-
-    async def log(self, actor: Actor, deployment_id: str, after: int = -1, limit: int = 1000) -> Sequence[LogLine]:
-        """At most `limit` lines with `seq > after`."""
-        async with self._db.read() as session:
-            row = await self._find(session, actor, deployment_id, "deployment:read")
-        return await self._logs.read(row.id, after, min(max(limit, 1), 10_000))
-
-    async def follow_log(self, actor: Actor, deployment_id: str, after: int = -1) -> AsyncGenerator[LogLine, None]:
-        """Every line after `after`, live, until the deployment is over; see LogService.tail on leaving it early."""
-        async with self._db.read() as session:
-            row = await self._find(session, actor, deployment_id, "deployment:read")
-        return self._logs.tail(row.id, after, end=lambda: self.log_end(row.id))
-
-    async def search_log(
-        self,
-        actor: Actor,
-        deployment_id: str,
-        search: Search,
-        cursor: str | None = None,
-        limit: int = 50,
-        context: int = 0,
-    ) -> Found:
-        """A page of hits in one deployment's log, by seq. Raises InvalidInput."""
-        async with self._db.read() as session:
-            row = await self._find(session, actor, deployment_id, "deployment:read")
-        return await self._logs.search([row.id], search, cursor, limit=limit, context=context)
-
-    async def search_logs(
-        self,
-        actor: Actor,
-        project_ref: str,
-        search: Search,
-        cursor: str | None = None,
-        limit: int = 50,
-        context: int = 0,
-    ) -> Found:
-        """A page of hits in the logs of a project's deployments: newest deployment first, each by seq."""
-        async with self._db.read() as session:
-            project = await self._projects.find(session, actor, project_ref, "deployment:read")
-            ids = select(Deployment.id).where(Deployment.project_id == project.id).order_by(Deployment.id.desc())
-            deployments = (await session.scalars(ids)).all()
-        return await self._logs.search(deployments, search, cursor, limit=limit, context=context)
-
-    async def log_end(self, deployment_id: str) -> int | None:
-        """None while more lines may come; else the number after the last one."""
-        async with self._db.read() as session:
-            row = await session.get(Deployment, deployment_id)
-            if row is None:
-                return 0
-            state = await self._shown(session, row)
-        return row.log_next if state in TERMINAL else None
 
     async def delete(self, actor: Actor, deployment_id: str) -> None:
         """Removes one that is over: its URL stops answering, its log goes, its files go with the next collection.
@@ -286,7 +201,7 @@ class Deployments:
         Raises Conflict while it runs, and for what is production.
         """
         async with self._db.write() as session:
-            row = await self._find(session, actor, deployment_id, "deployment:write", lock=True)
+            row = await self._lookup.find(session, actor, deployment_id, "deployment:write", lock=True)
             await removal.remove(session, row, self._sites.host(row.host_label), self._clock())
         self._wakeup.notify("routes")
         self._wakeup.notify(f"deployment:{deployment_id}")
@@ -328,7 +243,7 @@ class Deployments:
                 await self._creation.admit(session, row)
                 await self._creation.insert(session, project, row)
                 reused = await self._creation.reuse(session, row)
-                view = (await self._views(session, actor, [row]))[0]
+                view = (await self._lookup.views(session, actor, [row]))[0]
         except IntegrityError as error:  # the project went while its repository was being asked
             raise NotFound(f"No project {project.name!r}.", code="project_not_found") from error
         self._wakeup.notify("queue")
@@ -377,59 +292,3 @@ class Deployments:
             self._wakeup.notify("routes")
             await self.routes.wait_acknowledged(version)
         return await self.get(actor, deployment_id)
-
-    async def _manifest(self, actor: Actor, deployment_id: str) -> Manifest:
-        async with self._db.read() as session:
-            row = await self._find(session, actor, deployment_id, "deployment:read")
-        if row.manifest_sha256 is None:
-            raise Conflict(f"{row.id} is {row.state}: it has no files yet.", code="not_ready")
-        return decode(Manifest, await self._store.get(row.team_id, row.manifest_sha256))
-
-    async def _find(
-        self, session: AsyncSession, actor: Actor, deployment_id: str, action: str, *, lock: bool = False
-    ) -> Deployment:
-        authorize(actor, action)
-        query: Select[Deployment] = select(Deployment).where(
-            Deployment.id == deployment_id, Deployment.team_id == actor.team_id
-        )
-        row = (await session.scalars(query.with_for_update(key_share=True) if lock else query)).first()
-        if row is None:
-            raise NotFound(
-                f"No deployment {deployment_id!r}.", code="deployment_not_found", hint="`scalemesh ls` lists them."
-            )
-        return row
-
-    async def _shown(self, session: AsyncSession, row: Deployment) -> State:
-        settling = is_settling(row, self._clock())
-        return shown_state(row, self._clock(), await self.routes.acknowledged(session) if settling else None)
-
-    async def _views(self, session: AsyncSession, actor: Actor, rows: Sequence[Deployment]) -> Sequence[DeploymentView]:
-        ids = {row.project_id for row in rows}
-        projects: Mapping[str, Project] = {
-            row.id: row for row in await session.scalars(select(Project).where(Project.id.in_(ids)))
-        }
-        hosts = {row.project_id: row.host for row in await session.scalars(_production_hosts(ids))}
-        waiting = await self._places(session, rows)
-        return [
-            deployment_view(
-                row,
-                projects[row.project_id],
-                actor.team_slug,
-                await self._shown(session, row),
-                self._sites,
-                hosts.get(row.project_id),
-                waiting.get(row.id),
-            )
-            for row in rows
-        ]
-
-    async def _places(self, session: AsyncSession, rows: Sequence[Deployment]) -> Mapping[str, fairness.Place]:
-        queued = [row.id for row in rows if row.state == State.QUEUED]
-        shares = fairness.Shares(self._policy.team_weights)
-        return await fairness.places(session, queued, self._clock(), shares) if queued else {}
-
-
-def _production_hosts(project_ids: Sequence[str] | set[str]) -> Select[Host]:
-    return select(Host).where(
-        Host.project_id.in_(project_ids), Host.kind == HostKind.PRODUCTION, Host.released_at.is_(None)
-    )

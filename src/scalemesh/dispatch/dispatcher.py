@@ -13,7 +13,7 @@ import structlog
 
 from scalemesh.db import Wakeup
 from scalemesh.deployments import Claimed, ClaimLimits, Live, Queue
-from scalemesh.deployments.queue import SHUTDOWN
+from scalemesh.deployments.ending import SHUTDOWN
 from scalemesh.dispatch.backends.base import Backend, Launch
 from scalemesh.dispatch.reconcile import Reconciler
 from scalemesh.errors import BadSettings, ScaleMeshError

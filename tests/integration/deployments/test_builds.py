@@ -193,7 +193,7 @@ class TestLog:
         agent = await kit.launched()
 
         async def follow() -> list[str]:
-            return [line.text async for line in await kit.deployments.follow_log(actor, made.id)]
+            return [line.text async for line in await kit.deployments.log.follow(actor, made.id)]
 
         following = asyncio.create_task(follow())
         await agent.log("one")
@@ -326,6 +326,6 @@ class TestPublish:
         assert view.output
         assert (view.state, view.output.files, view.output.bytes) == ("ready", 2, 8)
         assert view.aliases == ["http://blog.localhost:8080"]
-        files = await kit.deployments.files(actor, view.id)
+        files = await kit.deployments.contents.files(actor, view.id)
         assert [(file.path, file.size) for file in files] == [("/a/b.html", 3), ("/index.html", 5)]
-        assert (await kit.deployments.explain(actor, view.id, "/a/b")).file == "/a/b.html"
+        assert (await kit.deployments.contents.explain(actor, view.id, "/a/b")).file == "/a/b.html"

@@ -161,7 +161,7 @@ async def test_deploys_and_collections_at_once_leave_nothing_dangling(kit: Kit) 
             kit.deployments.delete(actor, made.id),
             kit.deployments.collector.collect(),
         )
-        for file in await kit.deployments.files(actor, new.id):
+        for file in await kit.deployments.contents.files(actor, new.id):
             assert await kit.store.head(actor.team_id, file.sha256) == file.size
 
 

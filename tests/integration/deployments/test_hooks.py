@@ -175,9 +175,9 @@ class TestSupersede:
     async def test_its_log_says_why_and_ends(self, github: GitHub) -> None:
         older = (await github.push()).deployment or ""
         await github.push()
-        (line,) = await github.kit.deployments.log(github.actor, older)
+        (line,) = await github.kit.deployments.log.read(github.actor, older)
         assert "newer push to main" in line.text
-        assert await github.kit.deployments.log_end(older) == 1
+        assert await github.kit.deployments.log.end(older) == 1
 
     async def test_what_runs_goes_on(self, github: GitHub) -> None:
         running = await github.push()

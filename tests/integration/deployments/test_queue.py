@@ -5,7 +5,8 @@ from collections import Counter
 
 import pytest
 
-from scalemesh.deployments.queue import SHUTDOWN, ClaimLimits
+from scalemesh.deployments.ending import SHUTDOWN
+from scalemesh.deployments.queue import ClaimLimits
 from scalemesh.deployments.state import locked
 from scalemesh.projects import ProjectChanges
 from scalemesh.testing.factories import DISPATCHER, Kit

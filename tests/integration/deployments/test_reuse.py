@@ -37,16 +37,18 @@ async def test_ready_at_once_with_the_same_files(kit: Kit) -> None:
     actor = await kit.actor()
     assert (second.state, second.reused_from, second.attempt) == ("ready", first.id, 0)
     assert (second.commit, second.output, second.plan) == (first.commit, first.output, first.plan)
-    assert await kit.deployments.files(actor, second.id) == await kit.deployments.files(actor, first.id)
+    assert await kit.deployments.contents.files(actor, second.id) == await kit.deployments.contents.files(
+        actor, first.id
+    )
     assert await kit.claim() is None
 
 
 async def test_says_why_in_its_log(kit: Kit) -> None:
     first = await built(kit)
     second = await again(kit)
-    texts = [line.text for line in await kit.deployments.log(await kit.actor(), second.id)]
+    texts = [line.text for line in await kit.deployments.log.read(await kit.actor(), second.id)]
     assert texts == [f"Same files, settings and variables as {first.id}: its site, no build"]
-    assert await kit.deployments.log_end(second.id) == 1
+    assert await kit.deployments.log.end(second.id) == 1
 
 
 async def test_production_serves_the_newer_one(kit: Kit) -> None:

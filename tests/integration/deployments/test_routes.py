@@ -168,6 +168,6 @@ class TestAcknowledge:
         await kit.deployments.routes.acknowledge(await edge(kit), 0)
         made = await kit.queued(actor)
         await (await kit.launched()).publish({"/index.html": b"x"})
-        before = await kit.deployments.log_end(made.id)
+        before = await kit.deployments.log.end(made.id)
         kit.clock.advance(seconds=1)
-        assert (before, await kit.deployments.log_end(made.id)) == (None, 1)
+        assert (before, await kit.deployments.log.end(made.id)) == (None, 1)

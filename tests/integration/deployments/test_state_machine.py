@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from scalemesh.core.state import TERMINAL, TRANSITIONS, Event, State
-from scalemesh.deployments.queue import SHUTDOWN
+from scalemesh.deployments.ending import SHUTDOWN
 from scalemesh.deployments.state import apply
 from scalemesh.errors import Conflict
 from scalemesh.testing.engines import Postgres, Sqlite

@@ -81,7 +81,7 @@ async def list_files(
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> Page[FileView]:
     """What it serves, by path."""
-    rest = [file for file in await services.deployments.files(actor, deployment) if file.path > (cursor or "")]
+    rest = [file for file in await services.deployments.contents.files(actor, deployment) if file.path > (cursor or "")]
     return Page(rest[:limit], rest[limit - 1].path if len(rest) > limit else None)
 
 
@@ -97,4 +97,4 @@ async def explain(
     """What the edge answers to `path`, from which file, and which rules said so."""
     split = (line.partition(":") for line in header or [])
     headers = {name.strip().lower().encode(): value.strip().encode("latin-1", "replace") for name, _, value in split}
-    return await services.deployments.explain(actor, deployment, path, method.upper(), headers)
+    return await services.deployments.contents.explain(actor, deployment, path, method.upper(), headers)

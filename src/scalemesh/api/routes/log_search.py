@@ -58,7 +58,7 @@ async def search_log(
     context: Context = 0,
 ) -> Page[HitView]:
     """Lines that match, in their order. All that is given must hold."""
-    return _page(await services.deployments.search_log(actor, deployment, search, cursor, limit, context))
+    return _page(await services.deployments.log.search(actor, deployment, search, cursor, limit, context))
 
 
 @router.get("/projects/{project}/logs/search", dependencies=BY_PERSON)
@@ -72,7 +72,7 @@ async def search_logs(
     context: Context = 0,
 ) -> Page[HitView]:
     """Lines that match in the logs of all deployments: newest deployment first, each log in its order."""
-    return _page(await services.deployments.search_logs(actor, project, search, cursor, limit, context))
+    return _page(await services.deployments.log.search_project(actor, project, search, cursor, limit, context))
 
 
 def _page(found: Found) -> Page[HitView]:

@@ -60,7 +60,7 @@ async def read_log(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
 ) -> LogPage:
     """A page of the log. Empty `lines`: there are no more for now."""
-    lines = [line_view(line) for line in await services.deployments.log(actor, deployment, after, limit)]
+    lines = [line_view(line) for line in await services.deployments.log.read(actor, deployment, after, limit)]
     return LogPage(lines=lines, next=lines[-1].seq if lines else after)
 
 
@@ -83,7 +83,7 @@ async def _text(logs: LogService, deployment: str) -> AsyncIterator[str]:
 @router.websocket("/deployments/{deployment}/logs/stream")
 async def stream_log(socket: WebSocket, actor: Acting, services: Wired, deployment: str, after: After = -1) -> None:
     """Every line above `after` as it comes, then the state that it ended with."""
-    async with aclosing(await services.deployments.follow_log(actor, deployment, after)) as lines:
+    async with aclosing(await services.deployments.log.follow(actor, deployment, after)) as lines:
         await LogStream(socket, services, deployment).run(_messages(lines, after))
 
 
@@ -100,7 +100,7 @@ async def stream_log_over_http(
 ) -> Response:
     """The same as Server-Sent Events, or as one JSON object a line where `Accept` asks for application/x-ndjson."""
     start = after if last_event_id is None else last_event_id
-    lines = await services.deployments.follow_log(actor, deployment, start)
+    lines = await services.deployments.log.follow(actor, deployment, start)
     encoding = encoding_for(request.headers.get("accept", ""))
     stream = HttpLogStream(request, services, deployment, encoding)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
