@@ -33,6 +33,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     listener_fd: int
     every_host: str | None = None
     proxy: ProxyLimits = ProxyLimits()
+    access_records: int = 0
     drain_s: float = STOP_S - 1
 
 
@@ -81,12 +82,14 @@ class Fleet:
         *,
         every_host: str | None = None,
         proxy: ProxyLimits | None = None,
+        access_records: int = 0,
     ) -> None:
         self._folder = folder
         self._epoch = epoch
         self._listeners = listeners
         self._every_host = every_host
         self._proxy = proxy or ProxyLimits()
+        self._access_records = access_records
         self.processes: dict[str, asyncio.subprocess.Process] = {}
 
     async def run(self) -> None:
@@ -111,7 +114,12 @@ class Fleet:
     async def _spawn(self, slot: str, listener: socket.socket) -> asyncio.subprocess.Process:
         fd = listener.fileno()
         config = WorkerConfig(
-            folder=self._folder, slot=slot, listener_fd=fd, every_host=self._every_host, proxy=self._proxy
+            folder=self._folder,
+            slot=slot,
+            listener_fd=fd,
+            every_host=self._every_host,
+            proxy=self._proxy,
+            access_records=self._access_records,
         )
         argv = [sys.executable, "-P", "-m", "scalemesh.main.edge_worker", msgspec.json.encode(config).decode()]
         return await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""One keep-alive HTTP/1.1 connection for GET, on asyncio streams and llhttp: a tenth of a client library's memory."""
+"""One keep-alive HTTP/1.1 connection on asyncio streams and llhttp: a tenth of a client library's memory."""
 
 import asyncio
 import ssl
@@ -28,7 +28,7 @@ class _Answer:
 
 
 class HttpClient:
-    """GETs below one base URL. Not for concurrent use: a cancelled or failed request drops the connection."""
+    """Requests below one base URL. Not for concurrent use: a cancelled or failed request drops the connection."""
 
     def __init__(self, base_url: str, headers: Mapping[str, str]) -> None:
         parts = urlsplit(base_url)
@@ -42,9 +42,17 @@ class HttpClient:
 
     async def get(self, target: str, timeout_s: float) -> tuple[int, bytes]:
         """Status and body. Raises Unavailable where no whole answer comes in time."""
+        return await self._within(timeout_s, f"GET {self._prefix}{target} HTTP/1.1\r\n{self._headers}\r\n".encode())
+
+    async def post(self, target: str, body: bytes, timeout_s: float) -> tuple[int, bytes]:
+        """Status and body; it is not sent again. Raises Unavailable where no whole answer comes in time."""
+        head = f"POST {self._prefix}{target} HTTP/1.1\r\n{self._headers}Content-Length: {len(body)}\r\n\r\n"
+        return await self._within(timeout_s, head.encode() + body)
+
+    async def _within(self, timeout_s: float, message: bytes) -> tuple[int, bytes]:
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._get(target)
+                return await self._ask(message)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, httptools.HttpParserError) as error:
             self.close()
             raise Unavailable(f"No answer from {self._host}:{self._port}: {error or type(error).__name__}") from error
@@ -52,9 +60,9 @@ class HttpClient:
             self.close()
             raise
 
-    async def _get(self, target: str) -> tuple[int, bytes]:
+    async def _ask(self, message: bytes) -> tuple[int, bytes]:
         reader, writer = self._streams or await self._connect()
-        writer.write(f"GET {self._prefix}{target} HTTP/1.1\r\n{self._headers}\r\n".encode())
+        writer.write(message)
         await writer.drain()
         answer = _Answer()
         parser = httptools.HttpResponseParser(answer)

@@ -1,7 +1,8 @@
-"""Workers ask the keeper for blobs over a unix socket, in lines.
+"""Workers ask the keeper for blobs, and bring it their access records, over a unix socket, in lines.
 
 worker → keeper   `hello <slot>`, then `<team> <sha256> <size>` each time that it lacks one
 keeper → worker   `<team> <sha256> ok|failed`; `drain`: finish and exit, another worker has your place
+both ways         `access …`, `lost …`: see access_line
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from scalemesh.core.build import BlobRef
+from scalemesh.edge.access_line import LINE_BYTES, AccessReceiver, AccessSender
 from scalemesh.edge.blobs import Blobs
 from scalemesh.errors import Unavailable
 
@@ -24,17 +26,24 @@ RECONNECT_S = 0.1
 class MissServer:
     """The keeper's end. `on_worker(slot, drain)` is told of each worker that says hello, and how to send it away."""
 
-    def __init__(self, path: Path, blobs: Blobs, on_worker: Callable[[str, Callable[[], None]], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        blobs: Blobs,
+        on_worker: Callable[[str, Callable[[], None]], None],
+        access: AccessReceiver | None = None,
+    ) -> None:
         self._path = path
         self._blobs = blobs
         self._on_worker = on_worker
+        self._access = access
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
         self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, self._path)
+        self._server = await asyncio.start_unix_server(self._serve, self._path, limit=LINE_BYTES)
         self._path.chmod(0o600)
         return self
 
@@ -51,7 +60,10 @@ class MissServer:
         self._writers.add(writer)
         try:
             while line := await reader.readline():
-                self._take(line.decode().split(), writer)
+                if not line.startswith((b"access ", b"lost ")):
+                    self._take(line.decode().split(), writer)
+                elif self._access is not None:
+                    writer.write(await self._access.take(line))
         except ConnectionError:
             log.info("a worker went away")
         finally:
@@ -81,8 +93,16 @@ class MissServer:
 class MissClient:
     """A worker's end: reconnects for as long as it runs, and asks again what was under way."""
 
-    def __init__(self, path: Path, slot: str, on_drain: Callable[[], None], on_alone: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        slot: str,
+        on_drain: Callable[[], None],
+        on_alone: Callable[[bool], None],
+        access: AccessSender,
+    ) -> None:
         self._path = path
+        self._access = access
         self._slot = slot
         self._on_drain = on_drain
         self._on_alone = on_alone
@@ -119,9 +139,11 @@ class MissClient:
             self._writer.write(f"hello {self._slot}\n".encode())
             for (team, _), (ref, _) in list(self._waiting.items()):
                 self._ask(team, ref)
+            self._access.connected(self._writer.write)
             while line := await reader.readline():
                 self._take(line.decode().split())
         finally:
+            self._access.disconnected()
             self._writer.close()
 
     def _ask(self, team: str, ref: BlobRef) -> None:
@@ -131,6 +153,9 @@ class MissClient:
     def _take(self, words: list[str]) -> None:
         if words == ["drain"]:
             self._on_drain()
+            return
+        if words[0] == "access":
+            self._access.confirmed(int(words[1]))
             return
         team, sha256, outcome = words
         waiting = self._waiting.pop((team, sha256), None)

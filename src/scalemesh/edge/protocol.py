@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from scalemesh.core.access import Cache
+from scalemesh.edge.access import clock_ns
 from scalemesh.edge.filesender import FileSender
 from scalemesh.edge.intake import Intake
 from scalemesh.edge.request import MAX_REQUEST_BYTES, Refused, Request
@@ -38,6 +40,7 @@ class Connection(Intake, asyncio.Protocol):
     __slots__ = (
         "_busy",
         "_exchange",
+        "_file",
         "_lingering",
         "_paused",
         "_progress",
@@ -61,6 +64,7 @@ class Connection(Intake, asyncio.Protocol):
         self._lingering = False
         self._task: asyncio.Task[None] | None = None
         self._sender: FileSender | None = None
+        self._file: tuple[Request, Response, Cache] | None = None  # what `_sender` answers, and with what
         self._exchange: Exchange | None = None
         self._started_at = 0  # when the request that is coming in began; 0: none is
         self._progress = 0
@@ -131,10 +135,12 @@ class Connection(Intake, asyncio.Protocol):
             self._task.cancel()
         if self._sender is not None:
             self._sender.abandon()
+            self._note_file(self._sender.left)
 
     # llhttp's reports are Intake's; the rest is this class's own.
 
     def _take(self, request: Request) -> None:
+        request.began = clock_ns()
         if self._busy or self._paused or self._queue:
             self._enqueue(request)
         else:
@@ -176,7 +182,7 @@ class Connection(Intake, asyncio.Protocol):
     def _handle(self, request: Request) -> None:
         answer = self._worker.serving.answer(request)
         if type(answer) is Response:
-            self._send(request, answer)
+            self._send(request, answer, "hit")
         elif type(answer) is Proxied:
             self._pass_on(request, answer)
         else:
@@ -191,7 +197,7 @@ class Connection(Intake, asyncio.Protocol):
             response = REFUSALS[500]
         self._task = None
         self._busy = False
-        self._send(request, response)
+        self._send(request, response, "miss")
         self._go_on()
 
     def _pass_on(self, request: Request, asked: Proxied) -> None:
@@ -200,13 +206,18 @@ class Connection(Intake, asyncio.Protocol):
         self._task = self._worker.loop.create_task(self._exchanged(request, self._exchange))
 
     async def _exchanged(self, request: Request, exchange: "Exchange") -> None:
-        response = await exchange.answer()
+        response = None
+        try:
+            response = await exchange.answer()
+        finally:
+            if response is None or exchange.broken:
+                self._note(request, exchange.status, exchange.sent, "upstream")
         self._task = self._exchange = None
         self._busy = False
         if exchange.broken:
             self._transport.abort()
         elif response is not None:
-            self._send(request, response)
+            self._send(request, response, "upstream")
         elif exchange.closes:
             self._deaf = True
             self._queue.clear()
@@ -227,7 +238,7 @@ class Connection(Intake, asyncio.Protocol):
         self._lingering = True
         self._active_at = self._worker.tick
 
-    def _send(self, request: Request, response: Response) -> None:
+    def _send(self, request: Request, response: Response, cache: Cache) -> None:
         worker = self._worker
         unfinished = request.body is not None and not request.body.complete
         if not request.keep_alive or worker.draining or unfinished:
@@ -238,15 +249,20 @@ class Connection(Intake, asyncio.Protocol):
             line = worker.lines.keep10[response.status]
         else:
             line = worker.lines.keep[response.status]
+        sent = 0
         if request.method == b"HEAD":
             self._transport.write(line + response.head)
         elif response.file is not None:
+            self._file = (request, response, cache)
             self._send_file(line + response.head, response.file)
             return
         elif len(response.full) <= _JOIN_BYTES:
             self._transport.write(line + response.full)
         else:
             self._transport.writelines((line, response.full))
+        if request.method != b"HEAD":
+            sent = len(response.full) - len(response.head)
+        worker.access.add(request, response.status, sent, cache, self._client)
         if self._deaf and not self._queue:
             self._end()
 
@@ -256,12 +272,27 @@ class Connection(Intake, asyncio.Protocol):
         self._sender.start()
 
     def _file_sent(self, *, whole: bool) -> None:
+        if self._sender is not None:
+            self._note_file(self._sender.left)
         self._sender = None
         self._busy = False
         if not whole:
             self._transport.abort()
         else:
             self._go_on()
+
+    def _note_file(self, left: int) -> None:
+        if self._file is not None and self._file[1].file is not None:
+            request, response, cache = self._file
+            self._note(request, response.status, self._file[1].file.length - left, cache)
+        self._file = None
+
+    def _note(self, request: Request, status: int, sent: int, cache: Cache) -> None:
+        self._worker.access.add(request, status, sent, cache, self._client)
+
+    def _client(self) -> str:
+        peer = self._transport.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) else ""
 
     def _go_on(self) -> None:
         """What was queued, in order; then read again, or end."""

@@ -22,7 +22,8 @@ class Refused(Exception):
 
 class Request(msgspec.Struct, gc=False):
     """`target` as it came, without its query; `headers` by lower-case name, repeated ones joined by a comma.
-    `upgrade`: another protocol is asked for. `body` is there only if another site is to have it.
+    `upgrade`: another protocol is asked for. `body` is there only if another site is to have it. `began`, in ns of
+    access.clock_ns, and `project`, once its site is known, are for the access records.
 
     A msgspec.Struct for its speed: one is made for every request.
     """
@@ -36,6 +37,8 @@ class Request(msgspec.Struct, gc=False):
     http10: bool = False
     upgrade: bool = False
     body: Incoming | None = None
+    began: int = 0
+    project: str = ""
 
     @property
     def is_websocket(self) -> bool:

@@ -69,6 +69,7 @@ class Serving:
         site = self._sites.get(request.host) or self._find_site(request.host)
         if isinstance(site, Response):
             return site
+        request.project = site.project
         page = self._pages.get((site.key, request.target))
         if page is None or (request.method != b"GET" and request.method != b"HEAD"):
             decided = self._decide(site, request)

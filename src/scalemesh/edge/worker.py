@@ -5,6 +5,7 @@ import logging
 import socket
 from typing import TYPE_CHECKING
 
+from scalemesh.edge.access import Access
 from scalemesh.edge.protocol import Connection
 from scalemesh.edge.request import Request
 from scalemesh.edge.responses import StatusLines
@@ -24,8 +25,9 @@ _TICK_S = 1.0
 class Worker:
     """What connections share. `tick` counts seconds from 1; while `draining`, each response ends its connection."""
 
-    def __init__(self, serving: Serving, proxy: ProxyLimits) -> None:
+    def __init__(self, serving: Serving, proxy: ProxyLimits, access: Access) -> None:
         self.serving = serving
+        self.access = access
         self._proxy = proxy
         self._pools: Pools | None = None
         self.loop = asyncio.get_running_loop()
@@ -53,6 +55,7 @@ class Worker:
         self._timer = self.loop.call_later(_TICK_S, self._on_tick)
         self.tick += 1
         self.lines.refresh()
+        self.access.flush()
         for connection in list(self.connections):
             connection.check(self.tick)
 
@@ -73,3 +76,4 @@ class Worker:
             connection.abort()
         if self._timer is not None:
             self._timer.cancel()
+        self.access.flush()

@@ -16,6 +16,9 @@ from typing import Any
 import uvloop
 
 from scalemesh.artifacts.store import BlobStore
+from scalemesh.edge.access_line import AccessReceiver
+from scalemesh.edge.access_report import AccessReports
+from scalemesh.edge.access_spool import AccessSpool
 from scalemesh.edge.blobs import Blobs
 from scalemesh.edge.feed import RouteFeed
 from scalemesh.edge.fleet import Fleet, listen
@@ -59,12 +62,21 @@ async def _run(settings: Settings, folder: Path) -> None:
     generation = Generation(folder / "generation")
     prefetch = Prefetch(blobs)
     keeper = Keeper(index, generation, blobs, RouteFeed(settings.internal_url, settings.edge.token), prefetch)
-    fleet = Fleet(str(folder), epoch, listeners, proxy=proxy_limits(settings.edge.proxy))
+    spool = AccessSpool(folder / "access.db", settings.edge.access_spool_bytes)
+    reports = AccessReports(spool, settings.internal_url, settings.edge.token)
+    fleet = Fleet(
+        str(folder),
+        epoch,
+        listeners,
+        proxy=proxy_limits(settings.edge.proxy),
+        access_records=settings.edge.access_records,
+    )
     strangers = Strangers(epoch)
-    async with MissServer(folder / "keeper.sock", blobs, strangers.on_worker):
-        await _until_signal(fleet.run(), keeper.follow(), keeper.tidy(), prefetch.run())
+    async with MissServer(folder / "keeper.sock", blobs, strangers.on_worker, AccessReceiver(spool)):
+        await _until_signal(fleet.run(), keeper.follow(), keeper.tidy(), prefetch.run(), reports.run())
         strangers.dismiss()
     index.close()
+    spool.close()
 
 
 class Strangers:

@@ -16,6 +16,8 @@ from pathlib import Path
 import msgspec
 import uvloop
 
+from scalemesh.edge.access import Access
+from scalemesh.edge.access_line import AccessSender
 from scalemesh.edge.blobfiles import BlobFiles
 from scalemesh.edge.fleet import WorkerConfig
 from scalemesh.edge.index import Generation, IndexReader
@@ -24,6 +26,7 @@ from scalemesh.edge.places import hold_place
 from scalemesh.edge.serving import Serving
 from scalemesh.edge.worker import Worker
 
+ACCESS_S = 0.5  # for the keeper to take the last access records
 ALONE_S = 120.0  # without a keeper for so long, nobody will ever replace or stop this worker: it ends itself
 
 
@@ -41,12 +44,15 @@ async def _run(config: WorkerConfig) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     alone = _Alone(loop, stopping)
-    misses = MissClient(folder / "keeper.sock", config.slot, stopping.set, alone.set)
+    access = AccessSender()
+    misses = MissClient(folder / "keeper.sock", config.slot, stopping.set, alone.set, access)
     with hold_place(folder), contextlib.closing(IndexReader(folder / "index.db")) as index:
         generation = Generation(folder / "generation")
         files = BlobFiles(folder / "blobs")
         worker = Worker(
-            Serving(index, generation.view, files, misses.fetch, every_host=config.every_host), config.proxy
+            Serving(index, generation.view, files, misses.fetch, every_host=config.every_host),
+            config.proxy,
+            Access(access.ship, config.access_records),
         )
         loop.add_signal_handler(signal.SIGTERM, stopping.set)
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C: the keeper decides
@@ -56,6 +62,7 @@ async def _run(config: WorkerConfig) -> None:
         asking = asyncio.create_task(misses.run())
         await stopping.wait()
         await worker.drain(config.drain_s)
+        await access.finish(ACCESS_S)
         asking.cancel()
 
 

@@ -141,6 +141,12 @@ class EdgeSettings:
     workers: int = _setting("EDGE_WORKERS", 1, "edge worker processes")
     token: str = _setting("EDGE_TOKEN", "", "token of an edge on another machine (`serve edge`)", secret=True)
     disk_bytes: int = _setting("EDGE_DISK", 20 * 1024**3, "disk for the edge's blobs, bytes or `20GB`")
+    access_records: int = _setting(
+        "EDGE_ACCESS_RECORDS", 100, "access records a second of one project in one edge worker; totals are always kept"
+    )
+    access_spool_bytes: int = _setting(
+        "EDGE_ACCESS_SPOOL", 64 * 1024**2, "disk for access records that the API has not taken, bytes or `64MB`"
+    )
     proxy: EdgeProxySettings = field(default_factory=EdgeProxySettings)
 
 
@@ -171,6 +177,7 @@ class Settings:
         "`kafka://[user:password@]host:port[,host:port]/topic?replication=3`",
     )
     log_archive_url: str = _setting("LOG_ARCHIVE_URL", "", "log archive; default sqlite:///<data>/logs.db")
+    access_days: int = _setting("ACCESS_DAYS", 30, "days for which access records of the sites are kept")
     builder: str = _setting("BUILDER", "local", "where builds run: local, docker, kubernetes, ecs")
     secret_key: str = _setting(
         "SECRET_KEY",

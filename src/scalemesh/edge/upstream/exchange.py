@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import httpcore
 
+from scalemesh.edge.access import clock_ns
 from scalemesh.edge.request import Request
 from scalemesh.edge.responses import REFUSALS, Response
 from scalemesh.edge.upstream import failures, fields
@@ -20,13 +21,15 @@ CONNECT_S = 10.0
 CLIENT_IDLE_S = 30.0  # without a byte of the body
 _TUNNEL_READ_BYTES = 64 * 1024
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+CLIENT_LEFT = 499  # before there was an answer; nginx's number
 _LOST = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
 
 
 class Exchange:
     """`answer` runs once. The connection clears `room` while its transport takes no more, and cancels when the client
     goes; then the upstream's connection is closed, too. `closes`: what was written ends the connection. `broken`: an
-    answer had begun and cannot be finished, which the client must see."""
+    answer had begun and cannot be finished, which the client must see. `status` and `sent` (bytes of the body) tell
+    what was written."""
 
     def __init__(
         self, pools: Pools, request: Request, asked: Proxied, transport: asyncio.Transport, *, close: bool
@@ -39,6 +42,8 @@ class Exchange:
         self.room = asyncio.Event()
         self.room.set()
         self._begun = False
+        self.status = CLIENT_LEFT
+        self.sent = 0
         self.broken = False
         self.closes = close or not request.keep_alive
 
@@ -136,25 +141,26 @@ class Exchange:
         if (head.length or 0) > self._limits.response_bytes and self._request.method != b"HEAD":
             raise Refusal(failures.TOO_LARGE_ANSWER)
         self.closes = head.closes
-        self._begin(head.raw)
-        sent = 0
+        self._begin(head.raw, response.status)
         async for data in response.aiter_stream():
-            sent += len(data)
-            if sent > self._limits.response_bytes:
+            self.sent += len(data)
+            if self.sent > self._limits.response_bytes:
                 raise Refusal(failures.TOO_LARGE_ANSWER)
             self._transport.writelines((b"%x\r\n" % len(data), data, b"\r\n") if head.chunked else (data,))
             await self.room.wait()
         if head.chunked:
             self._transport.write(b"0\r\n\r\n")
 
-    def _begin(self, head: bytes) -> None:
+    def _begin(self, head: bytes, status: int) -> None:
         self._begun = True
+        self.status = status
         self._transport.write(head)
 
     async def _tunnel(self, response: httpcore.Response) -> None:
         """Until one side ends, or both are silent for as long as an upstream may be."""
-        self._begin(fields.switching(self._asked, response.headers))
+        self._begin(fields.switching(self._asked, response.headers), response.status)
         self.closes = True
+        began = clock_ns()
         stream: httpcore.AsyncNetworkStream = response.extensions["network_stream"]
         async with asyncio.timeout(self._limits.timeout_s) as deadline:
             ways = [asyncio.create_task(way(stream, deadline)) for way in (self._up, self._down)]
@@ -163,6 +169,7 @@ class Exchange:
             finally:
                 for way in ways:
                     way.cancel()
+                self._request.began += clock_ns() - began  # the answer was the switch, not what followed
                 await asyncio.gather(*ways, return_exceptions=True)
         for ended in done:
             ended.result()
@@ -174,10 +181,9 @@ class Exchange:
             await stream.write(data)
 
     async def _down(self, stream: httpcore.AsyncNetworkStream, deadline: asyncio.Timeout) -> None:
-        total = 0
         while data := await stream.read(_TUNNEL_READ_BYTES):
-            total += len(data)
-            self._spend(total, self._limits.response_bytes, deadline)
+            self.sent += len(data)
+            self._spend(self.sent, self._limits.response_bytes, deadline)
             self._transport.write(data)
             await self.room.wait()
 
