@@ -41,6 +41,14 @@ def test_projects_are_listed(platform: Platform, project: str) -> None:
     assert project in platform.cli("projects", "ls").stdout
 
 
+def test_share_of_the_queue_is_set(platform: Platform, project: str) -> None:
+    changed = platform.cli_json("projects", "set", project, "--concurrency", "2", "--cancel-running")
+    assert (changed["concurrency"], changed["cancel_running"], changed["skip_unaffected"]) == (2, True, True)
+    assert platform.cli("projects", "set", project, "--concurrency", "default").returncode == 0
+    assert platform.ok("GET", f"/projects/{project}")["concurrency"] is None
+    assert platform.cli("projects", "set", project).returncode == 2
+
+
 def test_variables(platform: Platform, project: str) -> None:
     value = "a=b $HOME 'quoted' \"twice\"\nsecond line"
     assert platform.cli("env", "add", project, "GREETING", value).returncode == 0

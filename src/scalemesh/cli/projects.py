@@ -1,4 +1,4 @@
-"""`scalemesh projects create | ls | rm`."""
+"""`scalemesh projects create | ls | set | rm`."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ import typer
 from scalemesh.cli import output, session
 from scalemesh.errors import InvalidInput
 
-projects = typer.Typer(help="Create, list and remove projects.", no_args_is_help=True)
+projects = typer.Typer(help="Create, list, change and remove projects.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -50,6 +50,43 @@ def ls(json: output.Json = False) -> None:
         ((project["name"], project["git_url"] or "–", output.age(project["created_at"])) for project in found),
         empty="No projects yet. Make one with: scalemesh deploy GIT_URL",
     )
+
+
+@projects.command("set")
+def change(
+    project: Annotated[str, typer.Argument(help="Name or id.")],
+    concurrency: Annotated[
+        str | None, typer.Option(help="Builds at once; 0 is no limit, `default` is what the operator says.")
+    ] = None,
+    cancel_running: Annotated[
+        bool | None, typer.Option(help="Whether a newer push cancels its branch's running previews, too.")
+    ] = None,
+    skip_unaffected: Annotated[
+        bool | None, typer.Option(help="Whether pushes that changed nothing under the root directory are skipped.")
+    ] = None,
+    json: output.Json = False,
+) -> None:
+    """Change how a project's deployments share the queue."""
+    given = {"cancel_running": cancel_running, "skip_unaffected": skip_unaffected}
+    fields: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    if concurrency is not None:
+        fields["concurrency"] = _builds(concurrency)
+    if not fields:
+        raise InvalidInput("Nothing to set.", hint="`scalemesh projects set --help` lists what there is.")
+    with session.client() as client:
+        changed = client.change_project(project, **fields)
+    if json:
+        output.as_json(changed)
+    else:
+        output.console.print(f"Changed {changed['name']}.")
+
+
+def _builds(given: str) -> int | None:
+    if given == "default":
+        return None
+    if not given.isdecimal():
+        raise InvalidInput(f"--concurrency: {given!r} is neither a number nor `default`.", field="concurrency")
+    return int(given)
 
 
 @projects.command()

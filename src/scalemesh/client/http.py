@@ -84,6 +84,11 @@ class Client:
         created: Project = self.call("POST", "/projects", json=_given(fields))
         return created
 
+    def change_project(self, ref: str, **fields: Any) -> Project:
+        """None sets a field back to its default."""
+        changed: Project = self.call("PATCH", f"/projects/{_part(ref)}", json=fields)
+        return changed
+
     def delete_project(self, ref: str) -> None:
         self.call("DELETE", f"/projects/{_part(ref)}")
 

@@ -68,6 +68,7 @@ def _pages(services: Services, guard: Guard) -> list[tuple[str, str, Endpoint]]:
         ("POST", "/projects/{project}/rollback", guard.member(projects.rollback)),
         ("GET", "/projects/{project}/settings", guard.member(settings.form)),
         ("POST", "/projects/{project}/settings", guard.member(settings.save)),
+        ("POST", "/projects/{project}/queue", guard.member(settings.save_queue)),
         ("POST", "/projects/{project}/deploy-key", guard.member(settings.make_key)),
         ("POST", "/projects/{project}/hook", guard.member(settings.make_hook)),
         ("POST", "/projects/{project}/hook/remove", guard.member(settings.remove_hook)),

@@ -171,6 +171,29 @@ async def test_saving_settings_resets_what_is_empty(member: httpx.AsyncClient, s
     assert changes.settings["install_command"] is None
 
 
+async def test_saving_how_the_queue_is_shared(member: httpx.AsyncClient, services: MemoryServices) -> None:
+    page = (await member.get("/projects/shop/settings")).text
+    assert 'name="skip_unaffected" value="yes" checked' in page
+    assert 'name="cancel_running" value="yes">' in page
+    form = {"concurrency": " 3 ", "cancel_running": "yes"}
+    answer = await member.post("/projects/shop/queue", data=form)
+    assert answer.headers["Location"] == "/projects/shop/settings?notice=saved"
+    changes = services.projects.calls[0][2]
+    assert (changes.concurrency, changes.cancel_running, changes.skip_unaffected) == (3, True, False)
+    assert changes.settings == {}
+    await member.post("/projects/shop/queue", data={"concurrency": ""})
+    assert services.projects.calls[1][2].concurrency is None
+
+
+async def test_concurrency_that_is_no_number_is_said_beside_its_field(
+    member: httpx.AsyncClient, services: MemoryServices
+) -> None:
+    answer = await member.post("/projects/shop/queue", data={"concurrency": "many"})
+    assert answer.status_code == 422
+    assert "&#39;many&#39; is not a number." in answer.text
+    assert services.projects.calls == []
+
+
 async def test_setting_a_variable(member: httpx.AsyncClient, services: MemoryServices) -> None:
     form = {"key": "A", "value": " kept \r\nas typed", "target": "preview", "branch": "", "secret": "yes"}
 

@@ -1,12 +1,15 @@
 """A project's settings, variables, deploy key, push hook, and its end."""
 
+from collections.abc import Sequence
+
 from fastapi import Response
 
+from scalemesh.dashboard.forms import Form, Values
 from scalemesh.dashboard.services import Services
 from scalemesh.dashboard.visit import MemberVisit
 from scalemesh.db.tables import Role
 from scalemesh.errors import Conflict, InvalidInput, ScaleMeshError, TooLarge
-from scalemesh.projects import ProjectChanges
+from scalemesh.projects import ProjectChanges, ProjectView
 
 _SETTINGS = (
     "framework",
@@ -17,6 +20,7 @@ _SETTINGS = (
     "ignore_command",
     "node_version",
 )
+_QUEUE_BOXES = ("cancel_running", "skip_unaffected")
 
 
 class SettingsPages:
@@ -38,7 +42,20 @@ class SettingsPages:
         try:
             await self._projects.update(visit.actor, visit.part("project"), changes)
         except InvalidInput as error:
-            return await self._settings(visit, error)
+            return await self._settings(visit, error, boxes=("always_build",))
+        return visit.go(self._at(visit, "settings"), "saved")
+
+    async def save_queue(self, visit: MemberVisit) -> Response:
+        form = visit.form
+        try:
+            changes = ProjectChanges(
+                concurrency=_number(form, "concurrency"),
+                cancel_running=bool(form["cancel_running"]),
+                skip_unaffected=bool(form["skip_unaffected"]),
+            )
+            await self._projects.update(visit.actor, visit.part("project"), changes)
+        except InvalidInput as error:
+            return await self._settings(visit, error, boxes=_QUEUE_BOXES)
         return visit.go(self._at(visit, "settings"), "saved")
 
     async def make_key(self, visit: MemberVisit) -> Response:
@@ -90,11 +107,16 @@ class SettingsPages:
             return await self._confirm(visit, error)
         return visit.go("/", "deleted")
 
-    async def _settings(self, visit: MemberVisit, error: ScaleMeshError | None = None) -> Response:
+    async def _settings(
+        self, visit: MemberVisit, error: ScaleMeshError | None = None, boxes: Sequence[str] = ()
+    ) -> Response:
+        """With an error, what was typed; `boxes` are the form's checkboxes, which browsers send only when ticked."""
         project = await self._projects.get(visit.actor, visit.part("project"))
         fields = ("git_url", "production_branch", *_SETTINGS)
         stored = {name: getattr(project, name) or "" for name in fields}
-        values = visit.form.given() if error else {**stored, "always_build": "" if project.reuse else "yes"}
+        values = Values(stored | {"always_build": "" if project.reuse else "yes"} | _queue(project))
+        if error:
+            values |= dict.fromkeys(boxes, "") | visit.form.given()
         hook = {"url": f"{self._url}/v1/hooks/{project.id}", "secret": await self._hook_secret(visit, project.id)}
         return visit.page("settings.html", _status(error), project=project, values=values, error=error, hook=hook)
 
@@ -114,6 +136,19 @@ class SettingsPages:
 
     def _at(self, visit: MemberVisit, tab: str) -> str:
         return f"/projects/{visit.part('project')}/{tab}"
+
+
+def _queue(project: ProjectView) -> dict[str, str]:
+    checks = {name: "yes" if getattr(project, name) else "" for name in _QUEUE_BOXES}
+    return checks | {"concurrency": "" if project.concurrency is None else str(project.concurrency)}
+
+
+def _number(form: Form, name: str) -> int | None:
+    """None where the field was left empty. Raises InvalidInput."""
+    given = form.text(name)
+    if given and not given.isdecimal():
+        raise InvalidInput(f"{given[:20]!r} is not a number.", field=name)
+    return int(given) if given else None
 
 
 def _status(error: ScaleMeshError | None) -> int:
