@@ -140,7 +140,7 @@ def open_cluster(scalemesh: Path, folder: Path, *, with_s3: bool = False, **env:
         yield cluster.start().set_up()
 
 
-def extras(scalemesh: Path, constraints: Path) -> None:
+def extras(scalemesh: Path) -> None:
     """What the parts need beyond a plain installation: `scalemesh[postgres,redis,s3]`."""
     pip: list[str | Path] = [
         scalemesh.with_name("python"),
@@ -149,7 +149,7 @@ def extras(scalemesh: Path, constraints: Path) -> None:
         "install",
         "--quiet",
         "-c",
-        constraints,
+        Path(__file__).parents[2] / "constraints.txt",
         "asyncpg",
         "redis",
         "botocore",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.cluster import extras, open_cluster
 from tests.acceptance.harness import Platform
 from tests.acceptance.repositories import Repositories
 
@@ -37,11 +38,19 @@ def scalemesh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "bin" / "scalemesh"
 
 
-@pytest.fixture(scope="session")
-def platform(scalemesh: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """One platform, set up, for every test that does not stop or break it."""
-    with Platform(scalemesh, tmp_path_factory.mktemp("platform") / "data") as running:
-        yield running.set_up()
+@pytest.fixture(scope="session", params=["up", pytest.param("cluster", marks=pytest.mark.matrix)])
+def platform(
+    request: pytest.FixtureRequest, scalemesh: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
+    """One platform, set up, for every test that does not stop or break it: `up`, and as many processes over engines."""
+    folder = tmp_path_factory.mktemp("platform")
+    if request.param == "cluster":
+        extras(scalemesh)
+        with open_cluster(scalemesh, folder, with_s3=True) as cluster:
+            yield cluster
+    else:
+        with Platform(scalemesh, folder / "data") as running:
+            yield running.set_up()
 
 
 @pytest.fixture(scope="session")

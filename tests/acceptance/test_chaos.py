@@ -23,7 +23,6 @@ from tests.acceptance.harness import Platform, eventually
 from tests.acceptance.repositories import Repositories
 from tests.acceptance.test_survival import Traces
 
-ROOT = Path(__file__).parents[2]
 SEED = int(os.environ.get("SEED", "7"))
 DEPLOYMENTS = int(os.environ.get("DEPLOYMENTS", "12"))
 TICKS = 20
@@ -190,7 +189,7 @@ async def dangling(cluster: Cluster, ended: Sequence[Any]) -> list[str]:
 def test_all_of_a_cluster_is_killed_and_nothing_is_lost(
     scalemesh: Path, git: Repositories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    extras(scalemesh, ROOT / "constraints.txt")
+    extras(scalemesh)
     with open_cluster(scalemesh, tmp_path, with_s3=True, SCALEMESH_BUILD_LEASE="5") as cluster:
         assert cluster.store is not None
         for name, value in cluster.store.env().items():

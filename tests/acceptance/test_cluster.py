@@ -13,12 +13,11 @@ from tests.acceptance.repositories import Repositories
 from tests.acceptance.test_survival import slow
 
 pytestmark = pytest.mark.matrix
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def cluster(scalemesh: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    extras(scalemesh, ROOT / "constraints.txt")
+    extras(scalemesh)
     with open_cluster(scalemesh, tmp_path_factory.mktemp("cluster"), SCALEMESH_BUILD_LEASE="5") as running:
         yield running
 
