@@ -11,6 +11,7 @@ class Metrics:
     """Of one process. Labels are route templates, never paths: their number is bounded."""
 
     def __init__(self) -> None:
+        self.access_dropped: dict[str, int] = {}  # by edge: the latest number that it told
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._buckets: defaultdict[str, list[int]] = defaultdict(lambda: [0] * (len(BUCKETS_S) + 1))
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -21,7 +22,10 @@ class Metrics:
         self._seconds[route] += seconds
 
     def render(self, gauges: Mapping[str, Mapping[str, float]]) -> str:
-        """The page. `gauges`: name → labels (`state="queued"`, or nothing) → value."""
+        """The page. `gauges`: name → labels (`state="queued"`, or nothing) → value.
+
+        A `…_total` is a counter, `…_sum` with `…_count` after it are a summary.
+        """
         return "\n".join([*self._counters(), *self._histogram(), *_gauges(gauges)]) + "\n"
 
     def _counters(self) -> Iterator[str]:
@@ -44,6 +48,13 @@ class Metrics:
 
 def _gauges(gauges: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
     for name, values in gauges.items():
-        yield f"# TYPE {name} gauge"
+        if not name.endswith("_count"):  # it has come with its `_sum`
+            yield _type(name)
         for labels, value in sorted(values.items()):
-            yield f"{name}{{{labels}}} {value:g}" if labels else f"{name} {value:g}"
+            yield f"{name}{{{labels}}} {value:.15g}" if labels else f"{name} {value:.15g}"
+
+
+def _type(name: str) -> str:
+    if name.endswith("_sum"):
+        return f"# TYPE {name.removesuffix('_sum')} summary"
+    return f"# TYPE {name} {'counter' if name.endswith('_total') else 'gauge'}"

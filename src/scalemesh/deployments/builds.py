@@ -32,7 +32,7 @@ from scalemesh.core.manifest import Manifest
 from scalemesh.core.state import ACTIVE, Event, State
 from scalemesh.db import Database, Wakeup
 from scalemesh.db.tables import Attempt, Deployment, Project
-from scalemesh.deployments import ingest, journal, promotion
+from scalemesh.deployments import ingest, journal, promotion, totals
 from scalemesh.deployments.blobs import Blobs
 from scalemesh.deployments.ending import end
 from scalemesh.deployments.ingest import Cursor
@@ -265,7 +265,9 @@ class Builds:
             row.output_bytes = sum(entry.identity.size for entry in manifest.files.values())
             attempt.ended_at, attempt.outcome = now, State.READY
             project = await promotion.lock_project(session, row.project_id)
-            return await promotion.publish(session, row, project, self._sites.host(row.host_label), now)
+            version = await promotion.publish(session, row, project, self._sites.host(row.host_label), now)
+            await totals.add(session, totals.of_steps(row))
+            return version
 
     async def _is_published(self, build: Build, sha256: str) -> bool:
         """The answer to the first time was lost."""

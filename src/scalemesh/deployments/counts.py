@@ -1,19 +1,15 @@
 """How much there is of what, over all teams: for /metrics."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 
-import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scalemesh.core.state import State
 from scalemesh.db import Database
-from scalemesh.db.tables import Attempt, Deployment
-from scalemesh.deployments.views import StepRow
+from scalemesh.db.tables import Deployment
+from scalemesh.deployments import totals
 
-_SAMPLE = 100  # the last deployments that have ended
-_REAPED = ("lease_lost", "timeout", "build_server_died")
 Gauges = Mapping[str, Mapping[str, float]]
 
 
@@ -26,9 +22,9 @@ async def by_state(db: Database) -> dict[State, int]:
 
 
 async def queue(db: Database, now: int) -> Gauges:
-    """The queue and its attempts: name → labels → value. Totals are of the deployments that have not been deleted."""
+    """The queue and its attempts: name → labels → value."""
     async with db.read() as session:
-        return {**await _waiting(session, now), **await _attempts(session), **await _lately(session)}
+        return {**await _waiting(session, now), **await _totals(session)}
 
 
 async def _waiting(session: AsyncSession, now: int) -> Gauges:
@@ -41,33 +37,13 @@ async def _waiting(session: AsyncSession, now: int) -> Gauges:
     }
 
 
-async def _attempts(session: AsyncSession) -> Gauges:
-    claims, retries = (await session.execute(select(func.count(), func.count().filter(Attempt.number > 1)))).one()
-    reaped = await session.scalar(select(func.count()).where(Attempt.outcome.in_(_REAPED)))
+async def _totals(session: AsyncSession) -> Gauges:
+    found = await totals.read(session)
+    steps = sorted(name.removeprefix("step_count:") for name in found if name.startswith("step_count:"))
     return {
-        "scalemesh_claims": {"": claims},
-        "scalemesh_retries": {"": retries},
-        "scalemesh_reaped": {"": reaped or 0},
+        **{f"scalemesh_{name}_total": {"": found.get(name, 0)} for name in ("claims", "retries", "reaped")},
+        "scalemesh_queue_wait_seconds_sum": {"": found.get("wait_ms", 0) / 1000},
+        "scalemesh_queue_wait_seconds_count": {"": found.get("wait_count", 0)},
+        "scalemesh_step_seconds_sum": {f'step="{step}"': found.get(f"step_ms:{step}", 0) / 1000 for step in steps},
+        "scalemesh_step_seconds_count": {f'step="{step}"': found[f"step_count:{step}"] for step in steps},
     }
-
-
-async def _lately(session: AsyncSession) -> Gauges:
-    """Averages over the last deployments that were built."""
-    query = select(Deployment.created_at, Deployment.started_at, Deployment.steps).where(
-        Deployment.finished_at.is_not(None), Deployment.attempt > 0
-    )
-    rows = (await session.execute(query.order_by(Deployment.id.desc()).limit(_SAMPLE))).all()
-    waits = [started - created for created, started, _ in rows if started is not None]
-    took: defaultdict[str, list[int]] = defaultdict(list)
-    for _, _, steps in rows:
-        for step in msgspec.json.decode(steps, type=list[StepRow]):
-            if step.finished_at is not None:
-                took[step.step].append(step.finished_at - step.started_at)
-    return {
-        "scalemesh_recent_queue_wait_seconds": {"": _mean_s(waits)} if waits else {},
-        "scalemesh_recent_step_seconds": {f'step="{step}"': _mean_s(times) for step, times in took.items()},
-    }
-
-
-def _mean_s(times: list[int]) -> float:
-    return sum(times) / len(times) / 1000

@@ -8,12 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scalemesh.core.logs import LogLine
 from scalemesh.core.state import ACTIVE, Event
 from scalemesh.db.tables import Attempt, Deployment
-from scalemesh.deployments import journal
+from scalemesh.deployments import journal, totals
 from scalemesh.deployments.policy import BuildPolicy
 from scalemesh.deployments.state import Cause, apply, cause_of_cancel, locked
 from scalemesh.errors import NotFound
 
 SHUTDOWN = "shutdown"  # a clean stop: again at once, and no fault
+REAPED = frozenset(("lease_lost", "timeout", "build_server_died"))  # ended by the dispatcher, not by their agents
 _BACKOFF_MS = 2000
 _LEVELS: dict[Event, Literal["info", "warn", "error"]] = {
     Event.REQUEUED: "warn",
@@ -56,6 +57,7 @@ async def end(
         cause=None if again else cause,
         not_before=not_before,
     )
+    await totals.add(session, {**totals.of_steps(row), "reaped": int(attempt.outcome in REAPED)})
     return ended, line
 
 

@@ -14,7 +14,7 @@ from scalemesh.core.logs import LogLine
 from scalemesh.core.state import Event, State
 from scalemesh.db import Database, Wakeup
 from scalemesh.db.tables import Attempt, Deployment
-from scalemesh.deployments import fairness, journal
+from scalemesh.deployments import fairness, journal, totals
 from scalemesh.deployments.ending import attempt_row, end
 from scalemesh.deployments.policy import BuildPolicy
 from scalemesh.deployments.state import CANCELED, Cause, advance
@@ -102,6 +102,7 @@ class Queue:
             rows = await fairness.take(session, now, shares, most) if most > 0 else []
             made = [self._begin(row, dispatcher, backend, now) for row in rows]
             session.add_all(attempt for _, attempt, _ in made)
+            await totals.add(session, totals.of_claims(rows, now))
         await journal.publish(self._logs, *(line for _, _, line in made))
         for row in rows:
             self._wakeup.notify(f"deployment:{row.id}")

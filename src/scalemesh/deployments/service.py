@@ -216,6 +216,7 @@ class Deployments:
         await self._cancel_all(project.id)
         for deployment_id in await self._remove(actor, project.id):
             await self._logs.delete(deployment_id)
+        await self._logs.access.delete(project.id)
 
     async def _resolve(self, project: Project, ref: str | None) -> GitSource:
         if project.git_url is None:

@@ -12,6 +12,18 @@ def test_histogram_is_cumulative() -> None:
     assert 'scalemesh_http_request_seconds_count{route="/v1/me"} 3' in text
 
 
+def test_names_say_what_a_number_is() -> None:
+    wait = {"wait_seconds_sum": {"": 1234567.25}, "wait_seconds_count": {"": 2}}
+    text = Metrics().render({"claims_total": {"": 12345678}, **wait})
+    assert text.splitlines()[-5:] == [
+        "# TYPE claims_total counter",
+        "claims_total 12345678",
+        "# TYPE wait_seconds summary",
+        "wait_seconds_sum 1234567.25",
+        "wait_seconds_count 2",
+    ]
+
+
 def test_gauges() -> None:
     text = Metrics().render({"up": {"": 1}, "builds": {'state="queued"': 2}})
     assert text.splitlines()[-4:] == ["# TYPE up gauge", "up 1", "# TYPE builds gauge", 'builds{state="queued"} 2']
