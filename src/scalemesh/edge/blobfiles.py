@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import time
 from pathlib import Path
 
 from scalemesh.core.build import BlobRef
@@ -24,6 +25,10 @@ class OpenBlob:
     @property
     def size(self) -> int:
         return self.stamp[2]
+
+    def used(self) -> None:
+        """Note the time, for eviction: many disks are mounted so that reading does not."""
+        os.utime(self.fd, ns=(time.time_ns(), self.stamp[1]))
 
     def unchanged(self) -> bool:
         stat = os.fstat(self.fd)
@@ -59,7 +64,10 @@ class BlobFiles:
         if blob is None:
             return None
         data = os.pread(blob.fd, ref.size + 1, 0)
-        return data if hashlib.sha256(data).hexdigest() == ref.sha256 else None
+        if hashlib.sha256(data).hexdigest() != ref.sha256:
+            return None
+        blob.used()
+        return data
 
     def intact(self, team: str, ref: BlobRef) -> bool:
         """Whether the file's bytes hash to its name. Reads all of it: not on an event loop."""

@@ -2,7 +2,7 @@
 
 worker → keeper   `hello <slot>`, then `<team> <sha256> <size>` each time that it lacks one
 keeper → worker   `<team> <sha256> ok|failed`; `drain`: finish and exit, another worker has your place
-both ways         `access …`, `lost …`: see access_line
+both ways         `access …`, `lost …`: see access_line; a connection that begins with `part …`: see parts
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from typing import Self
 from scalemesh.core.build import BlobRef
 from scalemesh.edge.access_line import LINE_BYTES, AccessReceiver, AccessSender
 from scalemesh.edge.blobs import Blobs
+from scalemesh.edge.parts import COMMAND, serve_part
 from scalemesh.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,9 @@ class MissServer:
         self._writers.add(writer)
         try:
             while line := await reader.readline():
+                if line.startswith(COMMAND):
+                    await serve_part(self._blobs, line, writer)
+                    break
                 if not line.startswith((b"access ", b"lost ")):
                     self._take(line.decode().split(), writer)
                 elif self._access is not None:

@@ -15,6 +15,7 @@ from scalemesh.core.access import Cache
 from scalemesh.edge.access import clock_ns
 from scalemesh.edge.filesender import FileSender
 from scalemesh.edge.intake import Intake
+from scalemesh.edge.parts import Part, PartAnswer
 from scalemesh.edge.request import MAX_REQUEST_BYTES, Refused, Request
 from scalemesh.edge.responses import REFUSALS, FileSlice, Response
 from scalemesh.edge.upstream.target import Proxied
@@ -65,7 +66,7 @@ class Connection(Intake, asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._sender: FileSender | None = None
         self._file: tuple[Request, Response, Cache] | None = None  # what `_sender` answers, and with what
-        self._exchange: Exchange | None = None
+        self._exchange: Exchange | PartAnswer | None = None
         self._started_at = 0  # when the request that is coming in began; 0: none is
         self._progress = 0
         self._progress_at = 0
@@ -183,7 +184,7 @@ class Connection(Intake, asyncio.Protocol):
         answer = self._worker.serving.answer(request)
         if type(answer) is Response:
             self._send(request, answer, "hit")
-        elif type(answer) is Proxied:
+        elif type(answer) is Proxied or type(answer) is Part:
             self._pass_on(request, answer)
         else:
             self._busy = True
@@ -200,24 +201,24 @@ class Connection(Intake, asyncio.Protocol):
         self._send(request, response, "miss")
         self._go_on()
 
-    def _pass_on(self, request: Request, asked: Proxied) -> None:
+    def _pass_on(self, request: Request, asked: Proxied | Part) -> None:
         self._busy = True
         self._exchange = self._worker.exchange(request, asked, self._transport)
         self._task = self._worker.loop.create_task(self._exchanged(request, self._exchange))
 
-    async def _exchanged(self, request: Request, exchange: "Exchange") -> None:
+    async def _exchanged(self, request: Request, exchange: "Exchange | PartAnswer") -> None:
         response = None
         try:
             response = await exchange.answer()
         finally:
             if response is None or exchange.broken:
-                self._note(request, exchange.status, exchange.sent, "upstream")
+                self._note(request, exchange.status, exchange.sent, exchange.cache)
         self._task = self._exchange = None
         self._busy = False
         if exchange.broken:
             self._transport.abort()
         elif response is not None:
-            self._send(request, response, "upstream")
+            self._send(request, response, exchange.cache)
         elif exchange.closes:
             self._deaf = True
             self._queue.clear()

@@ -56,30 +56,38 @@ def partial(chosen: Representation, whole: Response, spans: list[Span]) -> Respo
         return whole
     if len(spans) == 1:
         return _single(chosen, whole, *spans[0])
-    if sum(last - first + 1 for first, last in spans) > HOT_FILE_BYTES:
+    if not fit(spans):
         return whole
-    return _several(chosen, whole, spans)
+    return several(chosen, [(span, _bytes(whole, *span)) for span in spans])
+
+
+def fit(spans: list[Span]) -> bool:
+    """Whether several parts are few enough bytes to be put together in memory."""
+    return sum(last - first + 1 for first, last in spans) <= HOT_FILE_BYTES
+
+
+def single_head(chosen: Representation, first: int, last: int) -> bytes:
+    return head(
+        *chosen.lines,
+        ("Content-Range", f"bytes {first}-{last}/{chosen.ref.size}"),
+        ("Content-Length", str(last - first + 1)),
+    )
 
 
 def _single(chosen: Representation, whole: Response, first: int, last: int) -> Response:
-    size = last - first + 1
-    lines = head(
-        *chosen.lines,
-        ("Content-Range", f"bytes {first}-{last}/{chosen.ref.size}"),
-        ("Content-Length", str(size)),
-    )
+    lines = single_head(chosen, first, last)
     if whole.file is not None:
-        return Response(206, lines, file=FileSlice(whole.file.blob, first, size))
+        return Response(206, lines, file=FileSlice(whole.file.blob, first, last - first + 1))
     return Response(206, lines, whole.cut(first, last))
 
 
-def _several(chosen: Representation, whole: Response, spans: list[Span]) -> Response:
+def several(chosen: Representation, parts: list[tuple[Span, bytes]]) -> Response:
     boundary = secrets.token_hex(16)
     kind = [(name, value) for name, value in chosen.lines if name.lower() == "content-type"]
     body = b""
-    for first, last in spans:
+    for (first, last), data in parts:
         lines = head(*kind, ("Content-Range", f"bytes {first}-{last}/{chosen.ref.size}"))
-        body += f"\r\n--{boundary}\r\n".encode() + lines + _bytes(whole, first, last)
+        body += f"\r\n--{boundary}\r\n".encode() + lines + data
     body += f"\r\n--{boundary}--\r\n".encode()
     others = [line for line in chosen.lines if line not in kind]
     return Response(

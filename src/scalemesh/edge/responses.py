@@ -37,6 +37,7 @@ STATUSES = (
     505,
     508,
 )
+CLIENT_LEFT = 499  # in access records only: before there was an answer; nginx's number
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 

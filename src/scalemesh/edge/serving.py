@@ -5,7 +5,7 @@ Every answer comes from the index, memory and files; only a blob that is not on 
 
 import functools
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 from scalemesh.core.build import BlobRef
@@ -17,10 +17,12 @@ from scalemesh.edge.conditions import precondition
 from scalemesh.edge.index import IndexReader, Site
 from scalemesh.edge.negotiate import IDENTITY
 from scalemesh.edge.pages import HOT_FILE_BYTES, HotPages, Page, Representation
-from scalemesh.edge.ranges import Span, byte_ranges, partial
+from scalemesh.edge.parts import WHOLE_BYTES, Part
+from scalemesh.edge.ranges import Span, byte_ranges, fit, partial, several, single_head
 from scalemesh.edge.request import Request
 from scalemesh.edge.responses import FileSlice, Response, head
 from scalemesh.edge.upstream.target import Proxied
+from scalemesh.errors import Unavailable
 from scalemesh.rules.decide import decide
 from scalemesh.rules.matching import Ready
 from scalemesh.rules.matching import Request as RuledRequest
@@ -33,12 +35,13 @@ MAX_STAMPS = 65536
 HOT_BYTES = 24 * 1024 * 1024
 
 Fetch = Callable[[str, BlobRef], Awaitable[bool]]
-Answer = Response | Proxied | Coroutine[Any, Any, Response]
+ReadPart = Callable[[str, BlobRef, int, int], AsyncIterator[bytes]]
+Answer = Response | Proxied | Part | Coroutine[Any, Any, Response]
 
 
 class Serving:
     """`answer` is called for each request, in the event loop; a coroutine comes back only where a blob is missing, and
-    Proxied where another site is to answer."""
+    Proxied where another site is to answer, and a Part where the store is to be read past the disk."""
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class Serving:
         generation: memoryview,
         files: BlobFiles,
         fetch: Fetch,
+        read_part: ReadPart,
         *,
         hot_bytes: int = HOT_BYTES,
         every_host: str | None = None,
@@ -55,6 +59,7 @@ class Serving:
         self._seen = -1
         self._files = files
         self._fetch = fetch
+        self._read_part = read_part
         self._every_host = every_host
         self._sites: dict[bytes, Site] = {}
         self._ready: OrderedDict[int, Ready] = OrderedDict()
@@ -163,13 +168,33 @@ class Serving:
             )
         if isinstance(wanted, int):
             return chosen.hot or self._whole(page, chosen)
-        whole = chosen.hot or self._whole(page, chosen)
-        return partial(chosen, whole, wanted) if type(whole) is Response else self._part_later(chosen, whole, wanted)
+        whole = chosen.hot or self._from_disk(page, chosen)
+        return partial(chosen, whole, wanted) if whole is not None else self._part_from_keeper(page, chosen, wanted)
 
-    async def _part_later(self, chosen: Representation, whole: Any, spans: list[Span]) -> Response:
-        return partial(chosen, await whole, spans)
+    def _part_from_keeper(self, page: Page, chosen: Representation, spans: list[Span]) -> Answer:
+        """Of a large file that is not here no more than what is asked for. A damaged one is here: it is mended."""
+        team, ref = page.site.team, chosen.ref
+        if ref.size <= WHOLE_BYTES or self._files.open(team, ref) is not None:
+            return self._part_of_whole(page, chosen, spans)
+        if len(spans) == 1:
+            first, last = spans[0]
+            return Part(single_head(chosen, first, last), team, ref, first, last + 1)
+        return self._several_parts(team, chosen, spans) if fit(spans) else self._from_keeper(page, chosen)
 
-    def _whole(self, page: Page, chosen: Representation) -> Answer:
+    async def _part_of_whole(self, page: Page, chosen: Representation, spans: list[Span]) -> Response:
+        return partial(chosen, await self._from_keeper(page, chosen), spans)
+
+    async def _several_parts(self, team: str, chosen: Representation, spans: list[Span]) -> Response:
+        parts = []
+        try:
+            for first, last in spans:
+                pieces = self._read_part(team, chosen.ref, first, last + 1)
+                parts.append(((first, last), b"".join([piece async for piece in pieces])))
+        except Unavailable:
+            return responses.NO_BLOB
+        return several(chosen, parts)
+
+    def _whole(self, page: Page, chosen: Representation) -> Response | Coroutine[Any, Any, Response]:
         return self._from_disk(page, chosen) or self._from_keeper(page, chosen)
 
     async def _from_keeper(self, page: Page, chosen: Representation) -> Response:
@@ -210,6 +235,7 @@ class Serving:
         if blob is None or self._intact.get(key) != blob.stamp:
             return None
         self._open[key] = blob
+        blob.used()
         if len(self._open) > MAX_OPEN_FILES:
             self._open.popitem(last=False)
         return blob

@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from scalemesh.edge.access import Access
+from scalemesh.edge.parts import Part, PartAnswer, PartReader
 from scalemesh.edge.protocol import Connection
 from scalemesh.edge.request import Request
 from scalemesh.edge.responses import StatusLines
@@ -25,8 +26,9 @@ _TICK_S = 1.0
 class Worker:
     """What connections share. `tick` counts seconds from 1; while `draining`, each response ends its connection."""
 
-    def __init__(self, serving: Serving, proxy: ProxyLimits, access: Access) -> None:
+    def __init__(self, serving: Serving, parts: PartReader, proxy: ProxyLimits, access: Access) -> None:
         self.serving = serving
+        self._parts = parts
         self.access = access
         self._proxy = proxy
         self._pools: Pools | None = None
@@ -38,8 +40,14 @@ class Worker:
         self._server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def exchange(self, request: Request, asked: Proxied, transport: asyncio.Transport) -> "Exchange":
-        """What passes the request on; the first one of a worker loads the HTTP client."""
+    def exchange(
+        self, request: Request, asked: Proxied | Part, transport: asyncio.Transport
+    ) -> "Exchange | PartAnswer":
+        """What passes the request on; the first one to another site loads the HTTP client."""
+        if isinstance(asked, Part):
+            close = self.draining or not request.keep_alive
+            lines = self.lines.close if close else self.lines.keep10 if request.http10 else self.lines.keep
+            return PartAnswer(self._parts, asked, lines[206], transport, close=close)
         from scalemesh.edge.upstream.exchange import Exchange
         from scalemesh.edge.upstream.pools import Pools
 

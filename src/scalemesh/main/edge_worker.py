@@ -22,6 +22,7 @@ from scalemesh.edge.blobfiles import BlobFiles
 from scalemesh.edge.fleet import WorkerConfig
 from scalemesh.edge.index import Generation, IndexReader
 from scalemesh.edge.misses import MissClient
+from scalemesh.edge.parts import PartReader
 from scalemesh.edge.places import hold_place
 from scalemesh.edge.serving import Serving
 from scalemesh.edge.worker import Worker
@@ -49,8 +50,10 @@ async def _run(config: WorkerConfig) -> None:
     with hold_place(folder), contextlib.closing(IndexReader(folder / "index.db")) as index:
         generation = Generation(folder / "generation")
         files = BlobFiles(folder / "blobs")
+        parts = PartReader(folder / "keeper.sock")
         worker = Worker(
-            Serving(index, generation.view, files, misses.fetch, every_host=config.every_host),
+            Serving(index, generation.view, files, misses.fetch, parts.read, every_host=config.every_host),
+            parts,
             config.proxy,
             Access(access.ship, config.access_records),
         )

@@ -119,5 +119,5 @@ def _index(packed: Packed, parsed: Parsed, folder: Path, blobs: Blobs) -> None:
 class _Nowhere:
     """There is no store behind a preview: all blobs are on disk."""
 
-    def stream(self, team: str, sha256: str) -> AsyncIterator[bytes]:
+    def stream(self, team: str, sha256: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         raise Unavailable(f"{team}/{sha256} was deleted while the preview runs.", hint="Start it again.")

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.integration.edge.harness import DEADLINE_S, Edge, FeedServer, Store
 
 HOST = "blog.localhost"
 BIG = os.urandom(1_000_000)
+HUGE = os.urandom(6_000_000)
 
 
 async def publish(feed: FeedServer, store: Store, files: dict[str, bytes], host: str = HOST, **options: bool) -> None:
@@ -106,6 +109,46 @@ class TestBlobs:
         store.path(store.put(b"data").sha256).write_bytes(b"evil")
         await feed.until_acknowledged(await feed.publish(HOST, manifest))
         assert await status(edge, "/a.bin") == 503
+
+    async def test_a_range_of_a_large_file_that_is_not_here_fetches_just_that(
+        self, edge: Edge, feed: FeedServer, store: Store
+    ) -> None:
+        await publish(feed, store, {"/huge.bin": HUGE}, production=False)
+        answer = await asyncio.to_thread(edge.get, "/huge.bin", Range="bytes=1000000-3499999")
+        assert (answer.status, answer.body == HUGE[1_000_000:3_500_000]) == (206, True)
+        assert answer.headers["content-range"] == f"bytes 1000000-3499999/{len(HUGE)}"
+        several = await asyncio.to_thread(edge.get, "/huge.bin", Range="bytes=0-9,2000000-2000099")
+        assert (several.status, HUGE[:10] in several.body, HUGE[2_000_000:2_000_100] in several.body) == (
+            206,
+            True,
+            True,
+        )
+        assert len(edge.blobs()) == 1  # the manifest
+
+    async def test_a_connection_goes_on_after_a_range_from_the_store(
+        self, edge: Edge, feed: FeedServer, store: Store
+    ) -> None:
+        await publish(feed, store, {"/huge.bin": HUGE, "/s.bin": b"small"}, production=False)
+        with edge.connect() as wire:
+            request = f"Host: {HOST}\r\nRange: bytes=5-999999\r\n\r\n".encode()
+            wire.send(b"GET /huge.bin HTTP/1.1\r\n" + request + b"GET /s.bin HTTP/1.1\r\n" + request)
+            answers = [await asyncio.to_thread(wire.answer) for _ in range(2)]
+        assert [answers[0].body == HUGE[5:1_000_000], answers[1].status] == [True, 416]
+
+    async def test_a_range_that_the_store_cannot_give_is_503(self, edge: Edge, feed: FeedServer, store: Store) -> None:
+        await publish(feed, store, {"/huge.bin": HUGE}, production=False)
+        store.path(store.put(HUGE).sha256).unlink()
+        assert (await asyncio.to_thread(edge.get, "/huge.bin", Range="bytes=0-9")).status == 503
+
+    async def test_a_store_that_ends_within_a_range_breaks_the_connection(
+        self, edge: Edge, feed: FeedServer, store: Store
+    ) -> None:
+        await publish(feed, store, {"/huge.bin": HUGE}, production=False)
+        store.path(store.put(HUGE).sha256).write_bytes(HUGE[:2_000_000])
+        with edge.connect() as wire:
+            wire.send(f"GET /huge.bin HTTP/1.1\r\nHost: {HOST}\r\nRange: bytes=0-2999999\r\n\r\n".encode())
+            with pytest.raises(ConnectionResetError):
+                await asyncio.to_thread(wire.answer)
 
     async def test_many_misses_at_once(self, edge: Edge, feed: FeedServer, store: Store) -> None:
         await publish(feed, store, {"/b.bin": BIG})

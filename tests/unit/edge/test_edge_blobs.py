@@ -20,16 +20,19 @@ class Source:
     def __init__(self, data: bytes | None = DATA) -> None:
         self.data = data
         self.streams = 0
+        self.bytes = 0
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def stream(self, team: str, sha256: str) -> AsyncIterator[bytes]:
+    async def stream(self, team: str, sha256: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         self.streams += 1
         await self.gate.wait()
         if self.data is None:
             raise NotFound(f"no {sha256}")
-        for start in range(0, len(self.data), 1000):
-            yield self.data[start : start + 1000]
+        data = self.data[start:end]
+        self.bytes += len(data)
+        for at in range(0, len(data), 1000):
+            yield data[at : at + 1000]
 
 
 def blobs(folder: Path, source: Source, max_bytes: int = 10**9) -> Blobs:
@@ -139,3 +142,68 @@ def test_a_killed_fetch_leaves_nothing_after_the_next_start(tmp_path: Path) -> N
     (tmp_path / ".parts" / "half").write_bytes(b"x")
     blobs(tmp_path, Source())
     assert list((tmp_path / ".parts").iterdir()) == []
+
+
+async def read_part(kept: Blobs, start: int, end: int) -> bytes:
+    return b"".join([piece async for piece in kept.part("t", REF, start, end)])
+
+
+async def test_a_part_reads_no_more_than_itself_and_keeps_nothing(tmp_path: Path) -> None:
+    source = Source()
+    kept = blobs(tmp_path, source)
+    assert await read_part(kept, 2500, 4000) == DATA[2500:4000]
+    assert source.bytes == 1500
+    assert kept.files.open("t", REF) is None
+
+
+async def test_a_large_part_comes_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scalemesh.edge.blobs.PIECE_BYTES", 700)
+    source = Source()
+    assert await read_part(blobs(tmp_path, source), 0, 5000) == DATA[:5000]
+    assert source.streams == 8
+
+
+async def test_a_blob_read_in_parts_often_enough_is_fetched_whole(tmp_path: Path) -> None:
+    kept = blobs(tmp_path, Source())
+    for _ in range(4):
+        await read_part(kept, 0, len(DATA) // 4)
+    async with asyncio.timeout(10):
+        while kept.files.read("t", REF) != DATA:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("data", [DATA[:-1], b"", None])
+async def test_a_part_that_is_too_short_is_said_to_be(tmp_path: Path, data: bytes | None) -> None:
+    with pytest.raises(Unavailable):
+        await read_part(blobs(tmp_path, Source(data)), len(DATA) - 100, len(DATA))
+
+
+async def test_parts_at_once_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scalemesh.edge.blobs.PARTS_AT_ONCE", 1)
+    kept = blobs(tmp_path, Source())
+    first = kept.part("t", REF, 0, 10)
+    assert await anext(first) == DATA[:10]
+    with pytest.raises(Unavailable):
+        await read_part(kept, 0, 10)
+    await first.aclose()
+    assert await read_part(kept, 0, 10) == DATA[:10]
+
+
+async def test_what_comes_over_the_bound_makes_room_at_once(tmp_path: Path) -> None:
+    kept = blobs(tmp_path, Source(), max_bytes=12_000)
+    kept.put("t", "a" * 64, [bytes(3000)])
+    os.utime(kept.files.path("t", "a" * 64), (1, 1))
+    await kept.ensure("t", REF)
+    assert [path.name for path in tmp_path.glob("t/*/*")] == [REF.sha256]
+
+
+async def test_reading_counts_as_use(tmp_path: Path) -> None:
+    source = Source()
+    kept = blobs(tmp_path, source, max_bytes=12_000)
+    await kept.ensure("t", REF)
+    kept.put("t", "a" * 64, [bytes(3000)])
+    for path in tmp_path.glob("t/*/*"):
+        os.utime(path, (2 if path.name == "a" * 64 else 1,) * 2)
+    assert kept.files.read("t", REF) == DATA
+    kept.evict()
+    assert [path.name for path in tmp_path.glob("t/*/*")] == [REF.sha256]

@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 import httpcore
 
+from scalemesh.core.access import Cache
 from scalemesh.edge.access import clock_ns
 from scalemesh.edge.request import Request
-from scalemesh.edge.responses import REFUSALS, Response
+from scalemesh.edge.responses import CLIENT_LEFT, REFUSALS, Response
 from scalemesh.edge.upstream import failures, fields
 from scalemesh.edge.upstream.failures import Refusal
 from scalemesh.edge.upstream.pools import Pools
@@ -21,7 +22,6 @@ CONNECT_S = 10.0
 CLIENT_IDLE_S = 30.0  # without a byte of the body
 _TUNNEL_READ_BYTES = 64 * 1024
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
-CLIENT_LEFT = 499  # before there was an answer; nginx's number
 _LOST = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
 
 
@@ -30,6 +30,8 @@ class Exchange:
     goes; then the upstream's connection is closed, too. `closes`: what was written ends the connection. `broken`: an
     answer had begun and cannot be finished, which the client must see. `status` and `sent` (bytes of the body) tell
     what was written."""
+
+    cache: Cache = "upstream"
 
     def __init__(
         self, pools: Pools, request: Request, asked: Proxied, transport: asyncio.Transport, *, close: bool
