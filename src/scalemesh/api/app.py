@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 from scalemesh.api import openapi, problems
 from scalemesh.api.guard import Guard
 from scalemesh.api.routes import (
+    access,
     accounts,
     builds,
     deployments,
@@ -21,7 +22,7 @@ from scalemesh.api.routes import (
 )
 from scalemesh.api.services import Services
 
-_ROUTES = (accounts, projects, deployments, logs, log_search, uploads, hooks, builds, edges, health)
+_ROUTES = (accounts, projects, deployments, logs, log_search, access, uploads, hooks, builds, edges, health)
 
 
 def create_app(services: Services, pages: Sequence[APIRouter] = ()) -> ASGIApp:

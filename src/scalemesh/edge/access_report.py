@@ -45,8 +45,11 @@ class AccessReports:
             return False
         try:
             await self._post(batches, dropped)
-        except InvalidInput:
-            await self._one_by_one(batches, dropped)
+        except InvalidInput as error:
+            if len(batches) == 1:
+                await self._refused(batches[0][0], error)
+            else:
+                await self._one_by_one(batches, dropped)
         else:
             if batches:
                 await asyncio.to_thread(self._spool.remove, batches[-1][0])
@@ -58,10 +61,13 @@ class AccessReports:
             try:
                 await self._post([(number, rows)], dropped)
             except InvalidInput as error:
-                log.error("access records dropped: %s", error.message)  # noqa: TRY400  the reason is the whole story
-                await asyncio.to_thread(self._spool.refuse, number)
+                await self._refused(number, error)
             else:
                 await asyncio.to_thread(self._spool.remove, number)
+
+    async def _refused(self, number: int, error: InvalidInput) -> None:
+        log.error("access records dropped: %s", error.message)
+        await asyncio.to_thread(self._spool.refuse, number)
 
     async def _post(self, batches: list[tuple[int, bytes]], dropped: int) -> None:
         """An AccessReport, put together from documents that are written already."""

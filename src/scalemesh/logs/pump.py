@@ -44,7 +44,11 @@ class Pump:
 
     async def _append(self, deliveries: Sequence[Delivery]) -> None:
         lines = [line for delivery in deliveries for line in delivery.lines]
-        await _insist(lambda: self._archive.append(lines))
+        batches = [delivery.access for delivery in deliveries if delivery.access is not None]
+        if lines:
+            await _insist(lambda: self._archive.append(lines))
+        if batches:
+            await _insist(lambda: self._archive.access.append(batches))
 
     async def _one_by_one(self, deliveries: Sequence[Delivery]) -> None:
         """One of these cannot be archived: find it, and let the others through."""
@@ -52,7 +56,7 @@ class Pump:
             try:
                 await self._append([delivery])
             except InvalidInput as error:
-                log.error("log lines set aside", deployment=delivery.lines[0].deployment, reason=str(error))  # noqa: TRY400  the reason is the whole story
+                log.error("log lines set aside", deployment=delivery.origin, reason=str(error))  # noqa: TRY400  the reason is the whole story
                 await _insist(partial(self._bus.set_aside, delivery, str(error)))
             else:
                 await _insist(partial(self._bus.commit, [delivery]))

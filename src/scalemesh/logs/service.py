@@ -5,7 +5,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from typing import Self
 
+from scalemesh.core.access import AccessBatch
 from scalemesh.core.logs import LogLine
+from scalemesh.logs.access.base import AccessArchive
+from scalemesh.logs.access.retention import keep_days
 from scalemesh.logs.archive.base import Archive
 from scalemesh.logs.bus.base import Bus
 from scalemesh.logs.hits import Found, find
@@ -15,12 +18,16 @@ from scalemesh.logs.tail import End, tail
 
 
 class LogService:
-    """Opens its bus and archive, and runs a pump between them unless another process does (`pump=False`)."""
+    """Opens its bus and archive, and runs a pump between them unless another process does (`pump=False`).
 
-    def __init__(self, bus: Bus, archive: Archive, *, pump: bool = True) -> None:
+    Access records are kept for `access_days`.
+    """
+
+    def __init__(self, bus: Bus, archive: Archive, *, pump: bool = True, access_days: int = 30) -> None:
         self._bus = bus
         self._archive = archive
         self._pumping = pump
+        self._access_days = access_days
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -28,7 +35,10 @@ class LogService:
             await stack.enter_async_context(self._archive)
             await stack.enter_async_context(self._bus)
             if self._pumping:
-                stack.push_async_callback(_stop, asyncio.create_task(Pump(self._bus, self._archive).run(), name="pump"))
+                pump = Pump(self._bus, self._archive).run()
+                stack.push_async_callback(_stop, asyncio.create_task(pump, name="pump"))
+                retaining = keep_days(self._archive.access, self._access_days)
+                stack.push_async_callback(_stop, asyncio.create_task(retaining, name="access retention"))
             self._open = stack.pop_all()
         return self
 
@@ -41,6 +51,15 @@ class LogService:
         Raises Unavailable (publish them again) or InvalidInput.
         """
         await self._bus.publish(lines)
+
+    async def publish_access(self, batches: Sequence[AccessBatch]) -> None:
+        """Durable on return; the same batches again count once. Raises Unavailable or InvalidInput."""
+        await asyncio.gather(*(self._bus.publish_access(batch) for batch in batches))
+
+    @property
+    def access(self) -> AccessArchive:
+        """Where access records are read."""
+        return self._archive.access
 
     async def read(self, deployment: str, after: int = -1, limit: int = 1000) -> list[LogLine]:
         """At most `limit` lines with `seq > after`, by seq; -1 is the start."""

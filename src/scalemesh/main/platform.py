@@ -46,7 +46,7 @@ async def open_platform(settings: Settings, *, pump: bool) -> AsyncIterator[Plat
     bus, archive = open_bus(settings.log_bus_url), open_archive(settings.log_archive_url)
     async with (
         Database(settings.database_url) as db,
-        LogService(bus, archive, pump=pump) as logs,
+        LogService(bus, archive, pump=pump, access_days=settings.access_days) as logs,
         open_wakeup(db.url) as wakeup,
     ):
         await db.migrate()

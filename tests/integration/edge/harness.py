@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -70,10 +70,15 @@ class Store:
 
 
 class FeedServer:
-    """`GET /v1/edge/routes?after=V&wait=S` over real HTTP. `acknowledged` is the highest version asked after."""
+    """`GET /v1/edge/routes?after=V&wait=S` over real HTTP. `acknowledged` is the highest version asked after.
+
+    `on_access` gets the bodies of `POST /v1/edge/access` and answers a status; 0 breaks the connection off instead.
+    """
 
     def __init__(self) -> None:
+        self.on_access: Callable[[bytes], Awaitable[int]] = _take
         self.port = free_port()
+        self.project = "prj_1"
         self.version = 0
         self.routes: dict[str, Route] = {}
         self.acknowledged = -1
@@ -99,7 +104,7 @@ class FeedServer:
                 host=host,
                 version=self.version,
                 team=TEAM,
-                project="prj_1",
+                project=self.project,
                 deployment="dpl_1",
                 manifest=manifest,
                 production=production,
@@ -117,6 +122,9 @@ class FeedServer:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 match = re.match(rb"GET /v1/edge/routes\?after=(\d+)&wait=(\d+) HTTP/1.1\r\n", head)
+                if head.startswith(b"POST /v1/edge/access "):
+                    await self._access(head, reader, writer)
+                    continue
                 if match is None or b"Authorization: Bearer sme_test\r\n" not in head:
                     writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
                     continue
@@ -128,6 +136,14 @@ class FeedServer:
         finally:
             self._writers.discard(writer)
             writer.close()
+
+    async def _access(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        size = re.search(rb"Content-Length: (\d+)\r\n", head)
+        assert size is not None
+        status = await self.on_access(await reader.readexactly(int(size[1])))
+        if not status:
+            raise ConnectionResetError
+        writer.write(b"HTTP/1.1 %d Whatever\r\nContent-Length: 0\r\n\r\n" % status)
 
     async def _snapshot(self, after: int, wait_s: int) -> RouteSnapshot:
         async with self._changed:
@@ -141,6 +157,10 @@ class FeedServer:
                 pass
             routes = [route for route in self.routes.values() if route.version > after]
             return RouteSnapshot(version=self.version, routes=routes)
+
+
+async def _take(_: bytes) -> int:
+    return 204
 
 
 class Answer:
@@ -206,7 +226,9 @@ class Wire:
 class Edge:
     """The keeper as a subprocess, and a client for it."""
 
-    def __init__(self, data: Path, store: Store, feed_port: int, workers: int = 1) -> None:
+    def __init__(
+        self, data: Path, store: Store, feed_port: int, workers: int = 1, environ: Mapping[str, str] | None = None
+    ) -> None:
         self.data = data
         self.port = free_port()
         self._environ = {
@@ -217,6 +239,7 @@ class Edge:
             "SCALEMESH_EDGE_TOKEN": "sme_test",
             "SCALEMESH_STORAGE_URL": f"file://{store.folder}",
             "SCALEMESH_INTERNAL_URL": f"http://127.0.0.1:{feed_port}",
+            **(environ or {}),
         }
         self.process: subprocess.Popen[bytes] | None = None
         self._orphans: list[int] = []

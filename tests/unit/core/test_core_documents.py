@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from scalemesh.core.access import AccessBatch, AccessRecord, AccessReport, AccessRows, AccessTotals
 from scalemesh.core.build import (
     BlobRef,
     BuildErrored,
@@ -71,7 +72,52 @@ ROUTES = RouteSnapshot(
         Route(host="gone.localhost", version=8),
     ],
 )
-DOCUMENTS = {"build_spec": SPEC, "build_events": EVENTS, "log_line": LINE, "manifest": MANIFEST, "routes": ROUTES}
+ACCESS = AccessReport(
+    batches=[
+        AccessBatch(
+            spool="0123456789abcdef",
+            number=7,
+            rows=AccessRows(
+                totals=[
+                    AccessTotals(
+                        at=1_700_000_000_000,
+                        project="prj_1",
+                        status=200,
+                        cache="hit",
+                        requests=4,
+                        bytes=400,
+                        took_us=90,
+                        latency=[4, *[0] * 20],
+                    )
+                ],
+                records=[
+                    AccessRecord(
+                        at=1_700_000_000_123,
+                        project="prj_1",
+                        host="blog.localhost",
+                        method="GET",
+                        path="/",
+                        status=200,
+                        cache="hit",
+                        bytes=100,
+                        took_us=21,
+                        client="198.51.100.0/24",
+                        rate=0.25,
+                    )
+                ],
+            ),
+        )
+    ],
+    dropped=3,
+)
+DOCUMENTS = {
+    "build_spec": SPEC,
+    "build_events": EVENTS,
+    "log_line": LINE,
+    "manifest": MANIFEST,
+    "routes": ROUTES,
+    "access_report": ACCESS,
+}
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -79,7 +125,7 @@ def test_golden(name: str) -> None:
     assert encode(DOCUMENTS[name]).decode() + "\n" == (GOLDEN / f"{name}.json").read_text()
 
 
-@pytest.mark.parametrize("name", ["build_spec", "log_line", "manifest", "routes"])
+@pytest.mark.parametrize("name", ["build_spec", "log_line", "manifest", "routes", "access_report"])
 def test_round_trip(name: str) -> None:
     assert decode(type(DOCUMENTS[name]), encode(DOCUMENTS[name])) == DOCUMENTS[name]
 

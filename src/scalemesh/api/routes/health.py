@@ -50,6 +50,9 @@ async def metrics(request: Request, services: Wired) -> Response:
     if not _is_local(request):
         authorize(await actor_of(request, services), "team:write")
     gauges = {"scalemesh_deployments": await _deployments(services), **await counts.queue(services.db, now_ms())}
+    gauges["scalemesh_edge_access_dropped"] = {
+        f'edge="{edge}"': count for edge, count in services.metrics.access_dropped.items()
+    }
     return Response(services.metrics.render(gauges), media_type="text/plain; version=0.0.4")
 
 

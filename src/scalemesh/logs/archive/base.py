@@ -5,11 +5,17 @@ from collections.abc import Sequence
 from typing import Self
 
 from scalemesh.core.logs import LogLine
+from scalemesh.logs.access.base import AccessArchive
 from scalemesh.logs.search import Search
 
 
 class Archive(ABC):
-    """Append-only per (deployment, seq). Every method may be called at the same time as any other."""
+    """Append-only per (deployment, seq). Every method may be called at the same time as any other.
+
+    `access` is the part for access records, in the same engine.
+    """
+
+    access: AccessArchive
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 from scalemesh.core.logs import LogLine
+from scalemesh.logs.access.memory import MemoryAccess
 from scalemesh.logs.archive.base import Archive
 from scalemesh.logs.search import Search
 
 
 class MemoryArchive(Archive):
     def __init__(self) -> None:
+        self.access = MemoryAccess()
         self._lines: dict[str, dict[int, LogLine]] = {}
 
     async def append(self, lines: Sequence[LogLine]) -> None:

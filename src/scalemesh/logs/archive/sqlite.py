@@ -8,15 +8,16 @@ waits for the disk, nor a reader for a search. Searches walk a log: a trigram in
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, islice
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any, Self, TypeVar, get_args
+from typing import Self, TypeVar, get_args
 
 from scalemesh.core.logs import Level, LogLine, Stream
-from scalemesh.errors import BadSettings, InvalidInput, Unavailable
+from scalemesh.errors import InvalidInput
+from scalemesh.logs.access.sqlite import SqliteAccess
 from scalemesh.logs.archive.base import Archive
+from scalemesh.logs.archive.sqlite_connection import Connection, migrate, transaction
 from scalemesh.logs.search import LIKE, SEARCH_S, Search, too_long
 
 T = TypeVar("T")
@@ -57,23 +58,26 @@ class SqliteArchive(Archive):
 
     def __init__(self, url: str) -> None:
         self._path = Path(url.removeprefix("sqlite:///"))
-        self._writer = _Connection(self._path, "logs-write")
-        self._reader = _Connection(self._path, "logs-read")
-        self._searcher = _Connection(self._path, "logs-search")
+        self.access: SqliteAccess = SqliteAccess(self._path.with_name(f"{self._path.stem}-access.db"))
+        self._writer = Connection(self._path, "logs-write")
+        self._reader = Connection(self._path, "logs-read")
+        self._searcher = Connection(self._path, "logs-search")
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
         try:
             await self._writer.open()
-            await self._writer.run(_migrate)
+            await self._writer.run(lambda db: migrate(db, MIGRATIONS))
             await self._reader.open()
             await self._searcher.open()
+            await self.access.open()
         except BaseException:
             await self.__aexit__()
             raise
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        await self.access.close()
         await self._searcher.close()
         await self._reader.close()
         await self._writer.close()
@@ -94,64 +98,8 @@ class SqliteArchive(Archive):
         await self._writer.run(lambda db: _delete(db, deployment))
 
 
-class _Connection:
-    """One connection, used in one thread of its own."""
-
-    def __init__(self, path: Path, name: str) -> None:
-        self._path = path
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self._db: sqlite3.Connection | None = None
-
-    async def open(self) -> None:
-        self._db = await self._in_thread(_connect, self._path)
-        await self.run(_prepare)
-
-    async def close(self) -> None:
-        db, self._db = self._db, None
-        if db is not None:
-            await self._in_thread(db.close)
-        self._thread.shutdown(wait=False)
-
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        if self._db is None:
-            raise Unavailable("The log archive is closed", code="logs_closed")
-        return await self._in_thread(work, self._db)
-
-    async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
-        except (sqlite3.DataError, sqlite3.IntegrityError, UnicodeError, OverflowError) as error:
-            raise InvalidInput(f"Not fit for the log archive: {error}", code="invalid_log_lines") from error
-        except sqlite3.Error as error:
-            raise Unavailable(f"The log archive {self._path}: {error}", code="logs_unavailable") from error
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    path.touch(mode=0o600)  # SQLite gives the same mode to the files beside it
-    return sqlite3.connect(path, isolation_level=None, timeout=10)
-
-
-def _prepare(db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=FULL")
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    with _transaction(db):
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version > len(MIGRATIONS):
-            raise BadSettings(
-                f"The log archive has schema {version}, this Scale Mesh knows {len(MIGRATIONS)}",
-                hint="Start the newer Scale Mesh that wrote it.",
-                field="SCALEMESH_LOG_ARCHIVE_URL",
-            )
-        for statement in chain.from_iterable(MIGRATIONS[version:]):
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
-
-
 def _append(db: sqlite3.Connection, lines: Sequence[LogLine]) -> None:
-    with _transaction(db):
+    with transaction(db):
         bases = {deployment: _base(db, deployment) for deployment in {line.deployment for line in lines}}
         db.executemany(_INSERT, [_row(bases[line.deployment], line) for line in lines])
 
@@ -236,7 +184,7 @@ def _conditions(search: Search) -> tuple[list[str], list[object]]:
 
 
 def _delete(db: sqlite3.Connection, deployment: str) -> None:
-    with _transaction(db):
+    with transaction(db):
         found = db.execute("SELECT id FROM logs WHERE deployment = ?", (deployment,)).fetchone()
         if found:
             base = found[0] << _SEQ_BITS
@@ -250,22 +198,3 @@ def _base(db: sqlite3.Connection, deployment: str) -> int:
     if found is None:
         found = db.execute("INSERT INTO logs (deployment) VALUES (?) RETURNING id", (deployment,)).fetchone()
     return int(found[0]) << _SEQ_BITS
-
-
-class _transaction:  # noqa: N801  reads as a statement
-    """BEGIN IMMEDIATE … COMMIT, or ROLLBACK; sqlite3's own `with` does not begin one without isolation_level."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            if kind is None:
-                self._db.execute("COMMIT")
-        finally:
-            # COMMIT can fail (disk full) and leave the transaction open.
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")

@@ -6,15 +6,29 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Self
 
+from scalemesh.core.access import AccessBatch
 from scalemesh.core.logs import LogLine
+
+ACCESS = "access:"  # before a spool's id, where log lines have their deployment's
 
 
 @dataclass(frozen=True, eq=False)
 class Delivery:
-    """Lines published together, on their way to the archive; `receipt` is the adapter's own."""
+    """Lines published together, or a batch of access records, on the way to the archive; `receipt` is the adapter's."""
 
-    lines: Sequence[LogLine]
+    lines: Sequence[LogLine] = ()
     receipt: Any = None
+    access: AccessBatch | None = None
+
+    @property
+    def origin(self) -> str:
+        """The deployment, or the spool, that it came from."""
+        return self.lines[0].deployment if self.access is None else f"{ACCESS}{self.access.spool}"
+
+    @property
+    def size(self) -> int:
+        """In lines, or rows."""
+        return len(self.lines) if self.access is None else len(self.access.rows.totals) + len(self.access.rows.records)
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,10 @@ class Bus(ABC):
     @abstractmethod
     async def publish(self, lines: Sequence[LogLine]) -> None:
         """Durable on return. Raises Unavailable (publish again: the same numbers count once) or InvalidInput."""
+
+    @abstractmethod
+    async def publish_access(self, batch: AccessBatch) -> None:
+        """The same for a batch of access records; (spool, number) counts once. Nobody subscribes to these."""
 
     @abstractmethod
     def subscribe(self, deployment: str) -> AbstractAsyncContextManager[Subscription]:

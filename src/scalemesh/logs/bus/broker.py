@@ -15,10 +15,11 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import structlog
 
+from scalemesh.core.access import AccessBatch
 from scalemesh.core.documents import decode, encode
 from scalemesh.core.logs import LogLine
 from scalemesh.errors import BadSettings, InvalidInput, Unavailable
-from scalemesh.logs.bus.base import Bus, Delivery, SetAside, Subscription
+from scalemesh.logs.bus.base import ACCESS, Bus, Delivery, SetAside, Subscription
 from scalemesh.logs.bus.fanout import Fanout, closed
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Record:
-    """Lines of one deployment as the broker keeps them."""
+    """Lines of one deployment, or an access batch of one spool (`access:…`), as the broker keeps them."""
 
     deployment: str
     data: bytes
@@ -85,6 +86,10 @@ class BrokerBus(Bus):
         for record in _records(lines):
             await self._insist(partial(self._send, record))
 
+    async def publish_access(self, batch: AccessBatch) -> None:
+        (record,) = _written(Delivery(access=batch))
+        await self._insist(partial(self._send, record))
+
     @asynccontextmanager
     async def subscribe(self, deployment: str) -> AsyncIterator[Subscription]:
         with self._fanout.subscribe(deployment) as subscription:
@@ -98,7 +103,7 @@ class BrokerBus(Bus):
         while True:
             while not self._waiting:
                 await self._receive_more(RECEIVE_S)
-            if sum(len(delivery.lines) for delivery in self._waiting) < max_lines:
+            if sum(delivery.size for delivery in self._waiting) < max_lines:
                 await asyncio.sleep(LINGER_S)
                 await self._receive_more(0)
             if taken := self._pop(max_lines):  # nothing: another pump of this process was quicker
@@ -108,7 +113,7 @@ class BrokerBus(Bus):
         await self._insist(lambda: self._acknowledge([delivery.receipt for delivery in deliveries]))
 
     async def set_aside(self, delivery: Delivery, reason: str) -> None:
-        for record in _records(delivery.lines):
+        for record in _written(delivery):
             await self._keep_aside(delivery.receipt, record, reason)
 
     async def list_set_aside(self) -> list[SetAside]:
@@ -153,9 +158,9 @@ class BrokerBus(Bus):
     def _pop(self, max_lines: int) -> list[Delivery]:
         taken: list[Delivery] = []
         count = 0
-        while self._waiting and (not taken or count + len(self._waiting[0].lines) <= max_lines):
+        while self._waiting and (not taken or count + self._waiting[0].size <= max_lines):
             taken.append(self._waiting.popleft())
-            count += len(taken[-1].lines)
+            count += taken[-1].size
         return taken
 
     async def _receive_more(self, wait_s: float) -> None:
@@ -172,7 +177,7 @@ class BrokerBus(Bus):
     async def _fill(self, wait_s: float) -> None:
         for receipt, record in await self._receive(wait_s):
             try:
-                self._waiting.append(Delivery(_lines(record), receipt))
+                self._waiting.append(_read(record, receipt))
             except InvalidInput as error:
                 log.error("log record set aside", deployment=record.deployment, reason=str(error))  # noqa: TRY400  the reason is the whole story
                 await self._keep_aside(receipt, record, str(error))
@@ -228,6 +233,18 @@ def _pauses() -> Iterator[float]:
 
 def _unreachable(error: Exception) -> Unavailable:
     return Unavailable(f"The log bus does not answer: {str(error) or repr(error)}", code="logs_unavailable")
+
+
+def _read(record: Record, receipt: Any) -> Delivery:
+    if record.deployment.startswith(ACCESS):
+        return Delivery(receipt=receipt, access=decode(AccessBatch, record.data))
+    return Delivery(_lines(record), receipt)
+
+
+def _written(delivery: Delivery) -> Iterator[Record]:
+    if delivery.access is None:
+        return _records(delivery.lines)
+    return iter([Record(delivery.origin, encode(delivery.access))])
 
 
 def _records(lines: Sequence[LogLine]) -> Iterator[Record]:

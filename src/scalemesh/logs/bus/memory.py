@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby
 
+from scalemesh.core.access import AccessBatch
 from scalemesh.core.logs import LogLine
 from scalemesh.errors import InvalidInput, Unavailable
 from scalemesh.logs.bus.base import Bus, Delivery, Subscription
@@ -37,28 +38,37 @@ class MemoryBus(Bus):
             self._changed.notify_all()
 
     async def publish(self, lines: Sequence[LogLine]) -> None:
-        if not lines:
-            return
+        if lines:
+            await self._pass(Delivery(lines, self._answer()))
+
+    async def publish_access(self, batch: AccessBatch) -> None:
+        await self._pass(Delivery(receipt=self._answer(), access=batch))
+
+    def _answer(self) -> asyncio.Future[None]:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._unanswered.add(answer)
+        answer.add_done_callback(self._unanswered.discard)
+        return answer
+
+    async def _pass(self, delivery: Delivery) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
-                await (await self._enqueue(lines))
+                await self._enqueue(delivery)
+                await delivery.receipt
         except TimeoutError as error:
             raise Unavailable(
-                f"The log archive did not take {len(lines)} lines within {self._timeout_s:g} s", code="logs_unavailable"
+                f"The log archive did not take {delivery.size} lines within {self._timeout_s:g} s",
+                code="logs_unavailable",
             ) from error
 
-    async def _enqueue(self, lines: Sequence[LogLine]) -> asyncio.Future[None]:
+    async def _enqueue(self, delivery: Delivery) -> None:
         async with self._changed:
             await self._changed.wait_for(lambda: self._closed or self._waiting_lines < self._max_waiting)
             if self._closed:
                 raise closed()
-            answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._unanswered.add(answer)
-            answer.add_done_callback(self._unanswered.discard)
-            self._waiting.append(Delivery(lines, answer))
-            self._waiting_lines += len(lines)
+            self._waiting.append(delivery)
+            self._waiting_lines += delivery.size
             self._changed.notify_all()
-        return answer
 
     @asynccontextmanager
     async def subscribe(self, deployment: str) -> AsyncIterator[Subscription]:
@@ -71,10 +81,10 @@ class MemoryBus(Bus):
             if self._closed:
                 raise closed()
             taken = [self._waiting.popleft()]
-            count = len(taken[0].lines)
-            while self._waiting and count + len(self._waiting[0].lines) <= max_lines:
+            count = taken[0].size
+            while self._waiting and count + self._waiting[0].size <= max_lines:
                 taken.append(self._waiting.popleft())
-                count += len(taken[-1].lines)
+                count += taken[-1].size
             self._waiting_lines -= count
             self._changed.notify_all()
         return taken
