@@ -65,3 +65,10 @@ def test_without_arguments_it_shows_help() -> None:
 
 def test_unknown_command_is_bad_usage() -> None:
     assert CliRunner().invoke(app, ["deploi"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("wait", "shown"), [(None, "position 3"), (95, "position 3, about 1m 35s to wait")], ids=["unknown", "known"]
+)
+def test_place_in_the_queue(wait: int | None, shown: str) -> None:
+    assert output.place({"position": 3, "expected_wait_s": wait}) == shown

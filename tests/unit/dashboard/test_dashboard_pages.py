@@ -7,6 +7,7 @@ import pytest
 
 from scalemesh.dashboard.words import FILTERS
 from scalemesh.db.tables import Role
+from scalemesh.deployments.views import QueueView
 from tests.unit.dashboard.memory_services import MemoryServices, deployment, project
 
 READY = "dpl_01jdy5q8v3k5w7x9z2b4c6d8f0"
@@ -174,3 +175,18 @@ def test_every_filter_is_used() -> None:
     assert environment.loader is not None
     sources = "".join(environment.loader.get_source(environment, name)[0] for name in environment.list_templates())
     assert [name for name in FILTERS if f"|{name}" not in sources] == []
+
+
+@pytest.mark.parametrize(
+    ("queue", "shown"),
+    [
+        (QueueView(position=1, expected_wait_s=None), "Next in the queue</span>"),
+        (QueueView(position=3, expected_wait_s=95), "Number 3 in the queue, about 1m 35s to wait"),
+    ],
+    ids=["next", "waits"],
+)
+async def test_place_in_the_queue_is_shown(
+    member: httpx.AsyncClient, services: MemoryServices, queue: QueueView, shown: str
+) -> None:
+    services.deployments.all = [deployment("dpl_x", "queued", queue=queue)]
+    assert shown in (await member.get("/deployments/dpl_x")).text
