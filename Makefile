@@ -31,7 +31,7 @@ run: install ## start the platform, deploy the demo app, stay running (Ctrl-C st
 	@$(BIN)/scalemesh up --demo --data-dir $(DATA)
 
 test: $(BIN)/.dev ## everything on the default engines, and one smoke per other engine
-	$(PYTEST) -m "not (matrix or frameworks or kubernetes or chaos)"
+	$(PYTEST) -m "not (matrix or frameworks or kubernetes)"
 
 test-matrix: $(BIN)/.dev ## all engines, hostile builds, the long runs
 	$(PYTEST) -m matrix
@@ -42,8 +42,9 @@ test-kubernetes: $(BIN)/.dev ## on a real cluster: KUBECONFIG, and SCALEMESH_BUI
 test-frameworks: $(BIN)/.dev ## real scaffolds of every framework, into docs/frameworks.md (FRAMEWORK=name for one)
 	$(PYTEST) -m frameworks tests/frameworks
 
+chaos: export DEPLOYMENTS ?= 200
 chaos: $(BIN)/.dev ## kill everything at random while sites are built (SEED=n, DEPLOYMENTS=n)
-	$(PYTEST) -m "matrix or chaos" tests/acceptance/test_chaos.py
+	$(PYTEST) --reruns 0 -m matrix tests/acceptance/test_chaos.py
 
 lint: $(BIN)/.dev ## formatting, ruff, mypy, the layers
 	$(BIN)/ruff format --check .

@@ -97,3 +97,14 @@ def test_cancel_at_one_api_reaches_every_dispatcher(cluster: Cluster, git: Repos
     cluster.ok("POST", f"/deployments/{started}/cancel")
     assert cluster.ended(started, within_s=15)["state"] == "canceled"
     eventually(lambda: not agents(cluster) and not list(cluster.builds()), within_s=10, what="nothing is left")
+
+
+def test_sites_are_served_while_every_other_part_is_dead(cluster: Cluster, git: Repositories) -> None:
+    git.create("static-apart", {"index.html": "still here"})
+    cluster.cli("projects", "rm", "static-apart", "--yes")
+    cluster.project("static-apart", git.url("static-apart"))
+    site = cluster.ended(cluster.deploy("static-apart")["id"])["url"]
+    for name in cluster.names:
+        if name != "edge":
+            cluster.kill_part(name)
+    assert cluster.get(site).body == b"still here"

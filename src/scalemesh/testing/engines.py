@@ -4,7 +4,8 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -64,11 +65,25 @@ class Postgres:
         That is what PostgreSQL does, by itself, when one of its processes is killed. Nothing happens while it still
         recovers from the last time.
         """
-        postmaster = int((self._data / "postmaster.pid").read_text().splitlines()[0])
-        for child in psutil.Process(postmaster).children():
+        for child in self._processes():
             with suppress(psutil.NoSuchProcess):
                 if "checkpointer" in " ".join(child.cmdline()):
                     child.kill()
+
+    def pause(self, seconds: float) -> None:
+        """Connections stay open, and nothing answers."""
+        stopped = self._processes()
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+        time.sleep(seconds)
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+    def _processes(self) -> Sequence[psutil.Process]:
+        postmaster = psutil.Process(int((self._data / "postmaster.pid").read_text().splitlines()[0]))
+        return [postmaster, *postmaster.children()]
 
     async def _create(self, name: str, template: str) -> str:
         await self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")

@@ -82,6 +82,13 @@ class S3Server:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(10)
 
+    def pause(self, seconds: float) -> None:
+        """Connections stay open, and nothing answers; nothing happens when it does not run."""
+        if self._process and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGSTOP)
+            time.sleep(seconds)
+            os.killpg(self._process.pid, signal.SIGCONT)
+
     def _until_answering(self) -> None:
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
