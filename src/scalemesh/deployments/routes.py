@@ -65,7 +65,7 @@ class Routes:
                 query = query.where(Host.target.is_not(None))
             else:
                 query = query.where(Host.version > after, Host.version <= await _cut(session, after, limit))
-            routes = [_route(host, deployment) for host, deployment in await session.execute(query)]
+            routes = [_route(*row) for row in await session.execute(query)]
         # Read after the counter, a route may be newer than it; commits come in order, so nothing between is missing.
         newest = max((route.version for route in routes), default=0)
         whole = full or len(routes) < limit
@@ -113,8 +113,11 @@ class Routes:
                 await listener.wait(min(left_s, 0.25))
 
 
-def _hosts() -> Select[Host, Deployment]:
-    return select(Host, Deployment).outerjoin(Deployment, Deployment.id == Host.target)
+def _hosts() -> Select[str, int, str, str, HostKind, str | None, str | None, int | None]:
+    """Columns, not entities: a new edge asks for all of them, and there may be 100,000."""
+    deployment = Deployment.id, Deployment.manifest_sha256, Deployment.manifest_size
+    query = select(Host.host, Host.version, Host.team_id, Host.project_id, Host.kind, *deployment)
+    return query.outerjoin(Deployment, Deployment.id == Host.target)
 
 
 async def _version(session: AsyncSession) -> int:
@@ -128,15 +131,24 @@ async def _cut(session: AsyncSession, after: int, limit: int) -> int:
     return await session.scalar(query) or 2**62
 
 
-def _route(host: Host, deployment: Deployment | None) -> Route:
-    if deployment is None or deployment.manifest_sha256 is None:
-        return Route(host=host.host, version=host.version)
+def _route(
+    host: str,
+    version: int,
+    team: str,
+    project: str,
+    kind: HostKind,
+    deployment: str | None,
+    sha256: str | None,
+    size: int | None,
+) -> Route:
+    if deployment is None or sha256 is None:
+        return Route(host=host, version=version)
     return Route(
-        host=host.host,
-        version=host.version,
-        team=host.team_id,
-        project=host.project_id,
-        deployment=deployment.id,
-        manifest=BlobRef(sha256=deployment.manifest_sha256, size=deployment.manifest_size or 0),
-        production=host.kind == HostKind.PRODUCTION,
+        host=host,
+        version=version,
+        team=team,
+        project=project,
+        deployment=deployment,
+        manifest=BlobRef(sha256=sha256, size=size or 0),
+        production=kind == HostKind.PRODUCTION,
     )

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 RETRY_S = 0.3  # an edge that lost its connection and came back is right within a second
 GIVE_UP = 5  # tries at one manifest that cannot be had; then its host stays as it was, and the feed goes on
 COLLECT_S = 300.0
-MANIFESTS_AT_ONCE = 8
+MANIFESTS_AT_ONCE = 32
+SLICE = 1000  # routes; more come only to an edge that is new, or was away for long
 
 
 class Feed(Protocol):
@@ -73,7 +74,7 @@ class Keeper:
     async def apply(self, snapshot: RouteSnapshot) -> bool:
         """Put what can be put into force; False if something has to be asked for again, and nothing is acknowledged."""
         async with self._writing:
-            missing = await self._load_manifests(snapshot.routes)
+            missing = await self._load_slices(snapshot.routes)
             routes = [route for route in snapshot.routes if _key(route) not in missing]
             undecided = any(self._failures[key] < GIVE_UP for key in missing)
             version = self._index.version() if undecided else snapshot.version
@@ -84,6 +85,19 @@ class Keeper:
             if route.production and route.manifest is not None:
                 self._prefetch.add(route.team, route.manifest)
         return not undecided
+
+    async def _load_slices(self, routes: Sequence[Route]) -> set[tuple[str, str]]:
+        """The manifests that cannot be had. Where there are many, hosts are served as soon as theirs are here."""
+        if len(routes) <= SLICE:
+            return await self._load_manifests(routes)
+        missing: set[tuple[str, str]] = set()
+        for start in range(0, len(routes), SLICE):
+            part = routes[start : start + SLICE]
+            missing |= await self._load_manifests(part)
+            ready = [route for route in part if _key(route) not in missing]
+            await asyncio.to_thread(self._index.apply, ready, self._index.version())
+            self._generation.raise_()
+        return missing
 
     async def _load_manifests(self, routes: Iterable[Route]) -> set[tuple[str, str]]:
         """Fetch and index the manifests that are new; those that failed."""
