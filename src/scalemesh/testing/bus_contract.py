@@ -9,9 +9,11 @@ import pytest
 
 from scalemesh.core.logs import LogLine
 from scalemesh.errors import Unavailable
+from scalemesh.logs.access.base import Wanted
 from scalemesh.logs.archive.memory import MemoryArchive
 from scalemesh.logs.bus.base import Bus, Subscription
 from scalemesh.logs.pump import Pump
+from scalemesh.testing.access_contract import AT, PROJECT, batch, record
 from scalemesh.testing.log_lines import DEPLOYMENT, lines, numbers
 
 WAIT_S = 10
@@ -38,6 +40,18 @@ class BusContract(ABC):
             await bus.publish(lines(0, 1))
             await bus.publish(lines(0, 1, 2))
             assert await archived(archive, 3) == [0, 1, 2]
+
+    async def test_access_batches_travel_beside_lines_and_count_once(self, bus: Bus, archive: MemoryArchive) -> None:
+        async with pumping(bus, archive):
+            await bus.publish(lines(0))
+            for number in (1, 2, 1):
+                await bus.publish_access(batch(number, record(AT + number)))
+            await bus.publish(lines(1))
+            assert await archived(archive, 2) == [0, 1]
+            async with asyncio.timeout(WAIT_S):
+                while len(found := await archive.access.records(Wanted(PROJECT))) < 2:  # noqa: ASYNC110  as below
+                    await asyncio.sleep(0.005)
+            assert [one.place.number for one in found] == [2, 1]
 
     async def test_an_empty_batch_is_no_trouble(self, bus: Bus, archive: MemoryArchive) -> None:
         async with pumping(bus, archive):

@@ -1,6 +1,7 @@
 """The tables in ClickHouse. Migrations are appended to, never edited, and can each be run twice."""
 
 TABLE = "log_lines"
+ACCESS_RECORDS, ACCESS_TOTALS = "access_records", "access_totals"
 MIGRATIONS_TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (version UInt32, applied DateTime64(3, 'UTC') DEFAULT now64(3))
 ENGINE = MergeTree ORDER BY version"""
@@ -26,4 +27,41 @@ CREATE TABLE IF NOT EXISTS {TABLE} (
 ENGINE = ReplacingMergeTree(came)
 PARTITION BY toYYYYMM(ts)
 ORDER BY (deployment, seq)""",
+    # Access records: a row that came twice is equal in all columns of its key.
+    f"""
+CREATE TABLE IF NOT EXISTS {ACCESS_RECORDS} (
+    project String CODEC(ZSTD),
+    at DateTime64(3, 'UTC') CODEC(Delta, ZSTD),
+    spool LowCardinality(String),
+    number UInt64 CODEC(Delta, ZSTD),
+    place UInt32 CODEC(Delta, ZSTD),
+    host LowCardinality(String),
+    method LowCardinality(String),
+    path String CODEC(ZSTD),
+    status UInt16 CODEC(ZSTD),
+    cache LowCardinality(String),
+    bytes UInt64 CODEC(ZSTD),
+    took_us UInt64 CODEC(ZSTD),
+    client String CODEC(ZSTD),
+    rate Float64 CODEC(ZSTD)
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(at)
+ORDER BY (project, at, spool, number, place)""",
+    f"""
+CREATE TABLE IF NOT EXISTS {ACCESS_TOTALS} (
+    project String CODEC(ZSTD),
+    at DateTime64(3, 'UTC') CODEC(Delta, ZSTD),
+    status UInt16 CODEC(ZSTD),
+    cache LowCardinality(String),
+    spool LowCardinality(String),
+    number UInt64 CODEC(Delta, ZSTD),
+    requests UInt64 CODEC(ZSTD),
+    bytes UInt64 CODEC(ZSTD),
+    took_us UInt64 CODEC(ZSTD),
+    latency Array(UInt64) CODEC(ZSTD)
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(at)
+ORDER BY (project, at, status, cache, spool, number)""",
 )
