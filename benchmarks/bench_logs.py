@@ -13,15 +13,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import uvloop
 from redis.asyncio import Redis
-from websockets.asyncio.client import connect
 
+from benchmarks.log_clients import Reader, emit
 from benchmarks.report import report
 from scalemesh.buildserver.shipper import BATCH_INTERVAL_S
-from scalemesh.core.build import Batch
-from scalemesh.core.documents import encode
 from scalemesh.core.logs import LogLine
 from scalemesh.logs import LogService, open_archive, open_bus
 from scalemesh.testing.log_engines import KafkaEngine, RedisEngine
@@ -70,17 +67,13 @@ def _lines(deployment: str, attempt: int, first: int, texts: Sequence[str]) -> l
 
 async def latency(folder: Path, bus: str) -> dict[str, float]:
     """From the moment that a build writes a line to the moment that a WebSocket client has it."""
-    # One client: each would read all certificates anew, and keep the others' lines waiting meanwhile.
-    limits = httpx.Limits(max_connections=WRITERS, max_keepalive_connections=WRITERS)
-    async with (
-        _api(folder, bus) as api,
-        httpx.AsyncClient(limits=limits, timeout=30) as http,
-        asyncio.TaskGroup() as tasks,
-    ):
-        reading = [tasks.create_task(_read(api, agent)) for agent in api["agents"]]
-        until = time.perf_counter() + SECONDS
+    async with _api(folder, bus) as api, asyncio.TaskGroup() as tasks:
+        began = time.perf_counter()
+        readers = [Reader(api, agent, began + WARM_S) for agent in api["agents"]]
+        reading = [tasks.create_task(reader.read(began + SECONDS)) for reader in readers]
         for number, agent in enumerate(api["agents"]):
-            tasks.create_task(_emit(http, api, agent, until, BATCH_INTERVAL_S * number / WRITERS))
+            offset_s = BATCH_INTERVAL_S * number / WRITERS
+            tasks.create_task(emit(api, agent, began + SECONDS - 1, rate=RATE, offset_s=offset_s))
     took = sorted(each for task in reading for each in task.result())
     return {
         "lines": len(took),
@@ -99,38 +92,6 @@ async def _api(folder: Path, bus: str) -> AsyncIterator[Any]:
     finally:
         process.kill()
         await process.wait()
-
-
-async def _emit(http: httpx.AsyncClient, api: Any, agent: Any, until: float, offset_s: float) -> None:
-    """Writes a line every 10 ms, and ships what it has as an agent does: one batch at a time."""
-    seq, written = agent["first"], time.perf_counter()
-    headers = {"Authorization": f"Bearer {agent['token']}", "Content-Type": "application/json"}
-    url = f"http://127.0.0.1:{api['port']}/v1/builds/{agent['attempt']}/events"
-    await asyncio.sleep(offset_s)
-    while (now := time.perf_counter()) < until:
-        texts = []
-        while written + 1 / RATE <= now:
-            written += 1 / RATE
-            texts.append(repr(written))
-        batch = Batch(lines=_lines(agent["deployment"], 1, seq, texts))
-        (await http.post(url, content=encode(batch), headers=headers)).raise_for_status()
-        seq += len(texts)
-        await asyncio.sleep(max(0, now + BATCH_INTERVAL_S - time.perf_counter()))
-
-
-async def _read(api: Any, agent: Any) -> list[float]:
-    after = agent["first"] - 1
-    uri = f"ws://127.0.0.1:{api['port']}/v1/deployments/{agent['deployment']}/logs/stream?after={after}"
-    began, took = time.perf_counter(), []
-    async with connect(uri, additional_headers={"Authorization": f"Bearer {api['token']}"}, proxy=None) as log:
-        while (left := began + SECONDS - time.perf_counter()) > 0:
-            try:
-                message = json.loads(await asyncio.wait_for(log.recv(), left))
-            except TimeoutError:
-                break
-            if message["type"] == "line" and time.perf_counter() - began > WARM_S:
-                took.append(time.perf_counter() - float(message["text"]))
-    return took
 
 
 def json_column(folder: Path, count: int = 3000) -> dict[str, int]:

@@ -41,6 +41,7 @@ async def main(folder: Path, bus: str, archive: str, builds: int) -> None:
                 create_app(services),
                 http="httptools",
                 ws="websockets-sansio",
+                ws_per_message_deflate=False,  # lines are short, and many
                 lifespan="off",
                 log_config=None,
                 access_log=False,

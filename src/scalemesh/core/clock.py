@@ -1,5 +1,6 @@
 """The one clock: integer milliseconds UTC."""
 
+import functools
 import time
 from datetime import UTC, datetime
 
@@ -10,4 +11,9 @@ def now_ms() -> int:
 
 def rfc3339(ms: int) -> str:
     """`2026-01-31T12:00:00.123Z`: how times look in the API."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    return f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
+
+
+@functools.lru_cache(maxsize=64)  # the lines of a log share their seconds
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -110,7 +110,8 @@ class Database:
             )
         Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         Path(self.url.database).touch(mode=0o600)  # SQLite gives the same mode to the files beside it
-        return create_async_engine(self.url, pool_size=5, max_overflow=10, pool_timeout=30)
+        # No overflow: each connection is a thread, and one above the pool's size is closed after its one use.
+        return create_async_engine(self.url, pool_size=15, max_overflow=0, pool_timeout=30)
 
     def _create_postgres(self) -> AsyncEngine:
         try:

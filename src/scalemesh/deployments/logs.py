@@ -1,13 +1,15 @@
 """Deployments' logs, as people read them: a part, live, or what a search finds."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 from sqlalchemy import select
 
 from scalemesh.accounts import Actor
 from scalemesh.core.logs import LogLine
 from scalemesh.core.state import TERMINAL
-from scalemesh.db import Database
+from scalemesh.db import Database, Wakeup
 from scalemesh.db.tables import Deployment
 from scalemesh.deployments.lookup import Lookup
 from scalemesh.logs.hits import Found
@@ -15,13 +17,16 @@ from scalemesh.logs.search import Search
 from scalemesh.logs.service import LogService
 from scalemesh.projects import Projects
 
+SLOW_LOOK_S = 5.0  # a hint may be missed
+
 
 class Logs:
     """Of the actor's team. Every method raises NotFound."""
 
-    def __init__(self, db: Database, logs: LogService, projects: Projects, lookup: Lookup) -> None:
+    def __init__(self, db: Database, logs: LogService, projects: Projects, lookup: Lookup, wakeup: Wakeup) -> None:
         self._db = db
         self._logs = logs
+        self._wakeup = wakeup
         self._projects = projects
         self._lookup = lookup
 
@@ -35,7 +40,26 @@ class Logs:
         """Every line after `after`, live, until the deployment is over; see LogService.tail on leaving it early."""
         async with self._db.read() as session:
             row = await self._lookup.find(session, actor, deployment_id, "deployment:read")
-        return self._logs.tail(row.id, after, end=lambda: self.end(row.id))
+        return self._follow(row.id, after)
+
+    async def _follow(self, deployment_id: str, after: int) -> AsyncGenerator[LogLine, None]:
+        """Looks whether it is over when that was hinted: a log that is quiet for a moment costs no query."""
+        clock = asyncio.get_running_loop().time
+        with self._wakeup.listen(f"deployment:{deployment_id}") as hint:
+            last: int | None = None
+            look_at = 0.0
+
+            async def end() -> int | None:
+                nonlocal last, look_at
+                if last is None and (hint.heard.is_set() or clock() >= look_at):
+                    hint.heard.clear()
+                    look_at = clock() + SLOW_LOOK_S
+                    last = await self.end(deployment_id)
+                return last
+
+            async with aclosing(self._logs.tail(deployment_id, after, end=end)) as lines:
+                async for line in lines:
+                    yield line
 
     async def search(
         self,

@@ -92,7 +92,7 @@ class Deployments:
         self.routes = Routes(db, wakeup, clock)
         self._lookup = Lookup(self.routes, sites, policy, clock)
         self.contents = Contents(db, store, self._lookup)
-        self.log = Logs(db, logs, projects, self._lookup)
+        self.log = Logs(db, logs, projects, self._lookup, wakeup)
         self.queue = Queue(db, logs, wakeup, policy, clock)
         self.hooks = Hooks(db, logs, wakeup, projects, self._creation, clock)
         self.uploads = Uploads(projects, blobs, store)

@@ -109,6 +109,7 @@ def _config(app: object) -> uvicorn.Config:
         app,  # type: ignore[arg-type]  # uvicorn's own ASGI types and starlette's do not know each other
         http="httptools",
         ws="websockets-sansio",
+        ws_per_message_deflate=False,  # lines are short, and many
         lifespan="off",
         log_config=None,
         access_log=False,
