@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import structlog
 from sqlalchemy import Connection, event, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from scalemesh.errors import BadSettings, Unavailable
@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 BUSY_TIMEOUT_MS = 10_000
 _BEGIN = "scalemesh_begin"
+# SQLSTATE classes: connection, transaction rolled back (deadlock), resources, operator (shutting down, recovering).
+_AWAY = frozenset(("08", "40", "53", "57"))
 _PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -127,9 +129,17 @@ def _answers() -> Iterator[None]:
     """A database that is away, restarting or full is not a fault of whoever asks: a 503, and worth another try."""
     try:
         yield
-    except (OperationalError, InterfaceError, ConnectionError) as error:
+    except (DBAPIError, ConnectionError) as error:
+        if isinstance(error, DBAPIError) and not _is_away(error):
+            raise
         log.warning("the database does not answer", cause=str(error))
         raise Unavailable("The database does not answer.", code="database_unavailable") from error
+
+
+def _is_away(error: DBAPIError) -> bool:
+    """PostgreSQL's own words for it come without a class of SQLAlchemy's: they are known by their state."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return isinstance(error, OperationalError | InterfaceError) or state[:2] in _AWAY
 
 
 async def _uncancelled(opening: Coroutine[Any, Any, object]) -> None:

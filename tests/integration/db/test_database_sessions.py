@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from scalemesh.db import Database
 from scalemesh.db.tables import Installation
-from scalemesh.errors import BadSettings
+from scalemesh.errors import BadSettings, Unavailable
 from scalemesh.projects.hosts import bump
+from scalemesh.testing.engines import Postgres
 
 
 @pytest.fixture
@@ -99,3 +101,22 @@ async def test_unknown_engine_says_what_is_known(url: str) -> None:
     with pytest.raises(BadSettings) as caught:
         await Database(url).__aenter__()
     assert "postgresql+asyncpg" in (caught.value.hint or "")
+
+
+async def _raise(db: Database, state: str) -> None:
+    async with db.read() as session:
+        await session.execute(text(f"DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END $$"))
+
+
+@pytest.mark.parametrize("state", ["57P03", "57P01", "08006", "53300", "40P01"])
+async def test_server_that_recovers_or_has_no_room_is_asked_again(postgres_server: Postgres, state: str) -> None:
+    async with Database(await postgres_server.empty()) as db:
+        with pytest.raises(Unavailable) as caught:
+            await _raise(db, state)
+    assert caught.value.code == "database_unavailable"
+
+
+async def test_a_fault_of_our_own_is_no_excuse(postgres_server: Postgres) -> None:
+    async with Database(await postgres_server.empty()) as db:
+        with pytest.raises(DBAPIError):
+            await _raise(db, "22012")
