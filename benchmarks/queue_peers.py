@@ -55,31 +55,30 @@ async def procrastinate_peer(url: str, jobs: int, idle: int) -> tuple[float, lis
 
 async def saq_peer(folder: Path, jobs: int, idle: int) -> tuple[float, list[float]]:
     """As `procrastinate_peer`."""
-    started: asyncio.Queue[float] = asyncio.Queue()
+    started: asyncio.Queue[tuple[int, float]] = asyncio.Queue()
 
-    async def work(_: object) -> None:
-        started.put_nowait(time.monotonic())
+    async def work(_: object, *, number: int) -> None:
+        started.put_nowait((number, time.monotonic()))
 
     with RedisEngine(folder) as server:  # as durable as the others: on disk before it is acknowledged
         queue = saq.Queue.from_url(server.url)
         await queue.connect()
         for _ in range(jobs // 500):
-            await asyncio.gather(*(queue.enqueue("work") for _ in range(500)))
+            await asyncio.gather(*(queue.enqueue("work", number=-1) for _ in range(500)))
         worker = saq.Worker(queue, [("work", work)], concurrency=CONCURRENCY)
         began = time.monotonic()
         running = asyncio.create_task(worker.start())
         for _ in range(jobs // 500 * 500):
-            last = await started.get()
+            _, last = await started.get()
         rate = jobs / (last - began)
-        await asyncio.sleep(1)
-        while not started.empty():  # it repeats a job that took long to be acknowledged
-            started.get_nowait()
         waits = []
-        for _ in range(idle):
+        for number in range(idle):
             await asyncio.sleep(_IDLE_S)
             asked = time.monotonic()
-            await queue.enqueue("work")
-            waits.append(await started.get() - asked)
+            await queue.enqueue("work", number=number)
+            while (ran := await started.get())[0] != number:
+                continue  # it repeats a job that took long to be acknowledged
+            waits.append(ran[1] - asked)
         await worker.stop()
         await asyncio.wait([running], timeout=10)
         await queue.disconnect()
