@@ -73,8 +73,9 @@ bench-build: $(BIN)/.dev ## cold, one file changed and identical deploys beside 
 bench-activation: $(BIN)/.dev ## a promotion to its first byte at the edge
 	$(BIN)/python -m benchmarks.bench_activation
 
-bench-edge: $(BIN)/.dev ## the edge beside nginx
-	$(BIN)/python -m benchmarks.bench_edge
+bench-edge: $(BIN)/.dev ## the edge beside nginx, Caddy, and Traefik before nginx (QUICK=1: four minutes)
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group bench-edge
+	$(BIN)/python -m benchmarks.bench_edge $(if $(QUICK),--quick)
 
 bench-logs: $(BIN)/.dev ## log lines per second, to a WebSocket client, and search over ten million
 	$(BIN)/python -m benchmarks.bench_logs
