@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import scalemesh
-from scalemesh.cli import account, deployments, env, local, output, projects, server
+from scalemesh.cli import access, account, deployments, env, local, output, projects, server
 from scalemesh.errors import (
     BadSettings,
     BuildFailed,
@@ -38,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (server, account, projects, deployments, env, local):
+for module in (server, account, projects, deployments, access, env, local):
     module.register(app)
 
 

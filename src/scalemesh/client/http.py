@@ -129,6 +129,10 @@ class Client:
         """Hits in the log of a deployment, or in those of a project, page by page."""
         return self.pages(f"/{'projects' if is_project else 'deployments'}/{_part(of)}/logs/search", **_given(params))
 
+    def access(self, project: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """Requests for a project's sites, newest first, page by page."""
+        return self.pages(f"/projects/{_part(project)}/access", **_given(params))
+
     def env(self, project: str) -> list[dict[str, Any]]:
         return list(self.pages(f"/projects/{_part(project)}/env"))
 

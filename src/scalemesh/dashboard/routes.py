@@ -5,6 +5,7 @@ from starlette.convertors import Convertor, register_url_convertor
 
 from scalemesh.dashboard import assets
 from scalemesh.dashboard.guard import Endpoint, Guard
+from scalemesh.dashboard.pages.access import AccessPages
 from scalemesh.dashboard.pages.deployments import DeploymentPages
 from scalemesh.dashboard.pages.gate import GatePages
 from scalemesh.dashboard.pages.new import NewPages
@@ -50,6 +51,7 @@ def _pages(services: Services, guard: Guard) -> list[tuple[str, str, Endpoint]]:
     new = NewPages(services)
     settings = SettingsPages(services)
     deployments = DeploymentPages(services)
+    access = AccessPages(services)
     tokens = TokenPages(services)
     return [
         ("GET", "/setup", guard.open(gate.setup_form)),
@@ -66,6 +68,7 @@ def _pages(services: Services, guard: Guard) -> list[tuple[str, str, Endpoint]]:
         ("GET", "/projects/{project}", guard.member(projects.one)),
         ("POST", "/projects/{project}/deploy", guard.member(projects.deploy)),
         ("POST", "/projects/{project}/rollback", guard.member(projects.rollback)),
+        ("GET", "/projects/{project}/access", guard.member(access.latest)),
         ("GET", "/projects/{project}/settings", guard.member(settings.form)),
         ("POST", "/projects/{project}/settings", guard.member(settings.save)),
         ("POST", "/projects/{project}/queue", guard.member(settings.save_queue)),

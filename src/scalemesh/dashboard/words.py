@@ -3,7 +3,7 @@
 import re
 from datetime import datetime
 
-from scalemesh.core.clock import now_ms
+from scalemesh.core.clock import now_ms, rfc3339
 
 _UNITS = (("year", 31_536_000), ("month", 2_592_000), ("day", 86_400), ("hour", 3600), ("minute", 60))
 
@@ -39,6 +39,18 @@ def took(milliseconds: int) -> str:
 def running(time: str) -> str:
     """How long ago something began that still goes on."""
     return took((now_ms() - ms(time)) // 1000 * 1000)
+
+
+def size(count: int) -> str:
+    """Bytes: `512 B`, `12.3 kB`, `4.0 MB`."""
+    if count < 1000:
+        return f"{count} B"
+    value = float(count)
+    for unit in ("kB", "MB", "GB"):
+        value /= 1000
+        if value < 999.95:
+            return f"{value:.1f} {unit}"
+    return f"{value / 1000:.1f} TB"
 
 
 def host(url: str) -> str:
@@ -78,6 +90,8 @@ FILTERS = {
     "ago": ago,
     "ms": ms,
     "took": took,
+    "rfc3339": rfc3339,
+    "size": size,
     "running": running,
     "host": host,
     "repository": repository,

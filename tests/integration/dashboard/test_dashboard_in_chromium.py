@@ -1,12 +1,16 @@
 """What the scripts promise, in a real browser."""
 
+import asyncio
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from scalemesh.core.clock import now_ms
+from scalemesh.testing.access_contract import batch, record
 from tests import browser as chromium
 from tests.integration.dashboard.log_site import Line, LogSite, line, serving
 
@@ -214,11 +218,20 @@ def test_no_page_is_wider_than_the_screen(page: Page, site: LogSite, width: int,
     site.plays = [[line(0, "x" * 5000), END]]
     page.set_viewport_size({"width": width, "height": 740})
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    fill_access(site)
     deployment = site.services.deployments.all[0].id
     paths = ["/", "/new", "/tokens", "/projects/shop", "/projects/shop/settings", "/projects/shop/env", "/login"]
-    for path in [*paths, "/projects/shop/delete", f"/deployments/{deployment}", "/nowhere"]:
+    for path in [*paths, "/projects/shop/access", "/projects/shop/delete", f"/deployments/{deployment}", "/nowhere"]:
         page.goto(site.url + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def fill_access(site: LogSite) -> None:
+    """Requests of every class, one with a path longer than any screen."""
+    project = site.services.projects.all[0].id
+    rows = [record(now_ms(), project=project, status=status, path="/a" * 200) for status in (200, 304, 404, 503)]
+    with ThreadPoolExecutor(1) as elsewhere:  # this thread has Playwright's event loop
+        elsewhere.submit(asyncio.run, site.services.logs.access.append([batch(1, *rows)])).result()
 
 
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
@@ -230,7 +243,8 @@ def test_text_contrast_meets_wcag_aa(page: Page, site: LogSite, scheme: str) -> 
     site.services.fill()
     site.plays = [[line(0, "plain"), line(1, "wrong", level="error"), line(2, "hm", level="warn"), END]]
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    for path in ["/", "/new", "/tokens", "/projects/shop", "/projects/shop/env"]:
+    fill_access(site)
+    for path in ["/", "/new", "/tokens", "/projects/shop", "/projects/shop/env", "/projects/shop/access"]:
         page.goto(site.url + path)
         assert page.evaluate(CONTRAST) == [], path
     for deployment in site.services.deployments.all[:3]:

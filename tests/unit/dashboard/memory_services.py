@@ -12,9 +12,10 @@ from scalemesh.core.logs import LogLine
 from scalemesh.core.page import Page
 from scalemesh.dashboard import Services
 from scalemesh.db.tables import Role
-from scalemesh.deployments import DeploymentView
+from scalemesh.deployments import DeploymentView, RulesView
 from scalemesh.deployments.views import CommitView, ErrorView, OutputView, StepView
 from scalemesh.errors import InvalidInput, NotFound, Unauthenticated
+from scalemesh.logs.access.memory import MemoryAccess
 from scalemesh.projects import EnvView, ProjectView
 from scalemesh.projects.views import LatestDeployment
 
@@ -208,8 +209,16 @@ class MemoryProjects:
         self.hook_secret = None
 
 
+class MemoryContents:
+    complaints: tuple[str, ...] = ()
+
+    async def rules(self, actor: Actor, deployment_id: str) -> RulesView:
+        return RulesView(flavour=None, rules=1, headers=0, complaints=[*self.complaints])
+
+
 class MemoryDeployments:
     def __init__(self) -> None:
+        self.contents = MemoryContents()
         self.all: list[DeploymentView] = []
         self.calls: list[tuple[Any, ...]] = []
         self.refuse: Exception | None = None
@@ -278,6 +287,7 @@ class MemoryPeek:
 class MemoryLogs:
     def __init__(self) -> None:
         self.lines: list[LogLine] = []
+        self.access = MemoryAccess()
 
     async def read(self, deployment_id: str, after: int = -1, limit: int = 1000) -> list[LogLine]:
         return [line for line in self.lines if line.seq > after][:limit]

@@ -21,6 +21,7 @@ PAGES = [
     "/projects/playground",
     "/projects/shop/settings",
     "/projects/shop/env",
+    "/projects/shop/access",
     "/projects/shop/delete",
     "/tokens",
     f"/deployments/{READY}",
