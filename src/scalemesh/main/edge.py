@@ -1,4 +1,7 @@
-"""The edge's keeper: `python -m scalemesh.main.edge`. Starts from its disk; the platform may be down."""
+"""The edge's keeper: `python -m scalemesh.main.edge`. Starts from its disk; the platform may be down.
+
+SIGTERM stops it and its workers; SIGHUP starts it anew, from what is installed now, and no request notices.
+"""
 
 import asyncio
 import contextlib
@@ -27,6 +30,7 @@ from scalemesh.edge.keeper import Keeper, edge_folder
 from scalemesh.edge.misses import MissServer
 from scalemesh.edge.places import left_behind
 from scalemesh.edge.prefetch import Prefetch
+from scalemesh.edge.replacing import Predecessor, replace_keeper
 from scalemesh.errors import BadSettings
 from scalemesh.main.proxying import proxy_limits
 from scalemesh.settings.load import load
@@ -56,7 +60,10 @@ def run(settings: Settings) -> None:
 
 async def _run(settings: Settings, folder: Path) -> None:
     epoch = secrets.token_hex(4)
-    listeners = listen(settings.host, settings.edge_port, settings.edge.workers, shared=left_behind(folder))
+    before = Predecessor.take(os.environ)
+    listeners = before.listeners or listen(
+        settings.host, settings.edge_port, settings.edge.workers, shared=left_behind(folder)
+    )
     blobs = Blobs(folder / "blobs", BlobStore(settings.storage_url), settings.edge.disk_bytes)
     index = IndexWriter(folder / "index.db")
     generation = Generation(folder / "generation")
@@ -72,8 +79,9 @@ async def _run(settings: Settings, folder: Path) -> None:
         access_records=settings.edge.access_records,
     )
     strangers = Strangers(epoch)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: replace_keeper(listeners, fleet))
     async with MissServer(folder / "keeper.sock", blobs, strangers.on_worker, AccessReceiver(spool)):
-        await _until_signal(fleet.run(), keeper.follow(), keeper.tidy(), prefetch.run(), reports.run())
+        await _until_signal(fleet.run(), keeper.follow(), keeper.tidy(), prefetch.run(), reports.run(), before.reap())
         strangers.dismiss()
     index.close()
     spool.close()
