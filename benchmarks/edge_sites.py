@@ -14,6 +14,8 @@ from scalemesh.core.build import BlobRef
 from scalemesh.core.documents import encode
 from scalemesh.core.manifest import Entry, Manifest
 from scalemesh.core.routes import Route
+from scalemesh.edge.access_line import AccessReceiver
+from scalemesh.edge.access_spool import AccessSpool
 from scalemesh.edge.blobs import Blobs
 from scalemesh.edge.fleet import Fleet, listen
 from scalemesh.edge.index import Generation, IndexWriter
@@ -26,6 +28,8 @@ ASSETS = [f"/assets/{number}.{kind}" for number in range(10) for kind in ("js", 
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".bin": "application/octet-stream"}
 _TEAM = "bench"
 _TEXT = "The quick brown fox jumps over the lazy dog, and <b>{}</b> of its friends watch from behind the fence.\n"
+_SPOOL_BYTES = 64 * 1024**2
+_ACCESS_RECORDS = 100  # a second: what is set where nothing is
 
 
 def write_sites(folder: Path) -> None:
@@ -50,13 +54,14 @@ def _text(noise: random.Random) -> str:
 
 @asynccontextmanager
 async def scalemesh(sites: Path, data: Path, workers: int) -> AsyncIterator[Server]:
-    """A fleet as the keeper runs it, on an index of every site."""
+    """A fleet as the keeper runs it, on an index of every site; access records are spooled, as nginx writes its log."""
     blobs = Blobs(data / "blobs", _Nowhere(), max_bytes=2**63)
     _index(sites, data, blobs)
     listeners = listen("127.0.0.1", 0, workers)
-    fleet = Fleet(str(data), "bench", listeners)
+    spool = AccessSpool(data / "access.db", _SPOOL_BYTES)
+    fleet = Fleet(str(data), "bench", listeners, access_records=_ACCESS_RECORDS)
     here = asyncio.Semaphore(0)
-    async with MissServer(data / "keeper.sock", blobs, lambda *_: here.release()):
+    async with MissServer(data / "keeper.sock", blobs, lambda *_: here.release(), AccessReceiver(spool)):
         running = asyncio.create_task(fleet.run())
         try:
             for _ in range(workers):
@@ -65,6 +70,7 @@ async def scalemesh(sites: Path, data: Path, workers: int) -> AsyncIterator[Serv
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+    spool.close()
 
 
 def _port(listener: socket.socket) -> int:

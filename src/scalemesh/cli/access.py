@@ -35,13 +35,15 @@ def access(
         if not latest and not json and not follow:
             output.console.print(Text("No requests yet.", "dim"))
         if follow:
-            _follow(client, project, status, latest, json=json)
+            _follow(client, project, status, latest, json=json, is_all=len(latest) < limit)
 
 
-def _follow(client: Client, project: str, status: str | None, shown: list[dict[str, Any]], *, json: bool) -> None:
+def _follow(
+    client: Client, project: str, status: str | None, shown: list[dict[str, Any]], *, json: bool, is_all: bool
+) -> None:
     """Edges tell some seconds later, and not in order: asks for the last minute, and shows what is new in it."""
     seen = {record["id"]: _seconds(record) for record in shown}
-    began = min(seen.values(), default=time.time())
+    began = 0 if is_all else min(seen.values())
     while True:
         time.sleep(EVERY_S)
         since = max(began, time.time() - LATE_S)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 
 from scalemesh.edge.access_spool import AccessSpool
 from scalemesh.edge.http_client import HttpClient
@@ -16,7 +17,10 @@ _NEVER = frozenset({400, 413, 422})  # sent again, it would fare no better
 
 
 class AccessReports:
-    """`run` until cancelled. A batch that the platform calls invalid is dropped, counted and logged."""
+    """`run` until cancelled, whatever the disk or the platform say.
+
+    A batch that the platform calls invalid is dropped, counted and logged.
+    """
 
     def __init__(self, spool: AccessSpool, base_url: str, token: str) -> None:
         self._spool = spool
@@ -30,9 +34,9 @@ class AccessReports:
             try:
                 pause_s = 0.0 if await self._report() else IDLE_S
                 failures = 0
-            except Unavailable as error:
+            except (Unavailable, sqlite3.OperationalError) as error:
                 if not failures:
-                    log.warning("access records wait: %s", error.message)
+                    log.warning("access records wait: %s", error)
                 pause_s = min(_FIRST_PAUSE_S * 2**failures, _LONGEST_PAUSE_S)
                 failures = min(failures + 1, 10)
             await asyncio.sleep(pause_s)
