@@ -30,6 +30,18 @@ BUILD_PAGE = (
 
 
 class TestStatic:
+    def test_rules_follow_the_projects_flavour(self, platform: Platform, git: Repositories) -> None:
+        files = {"_redirects": "/old /new\nnot a rule at all\n"}
+        platform.project("flavours", static_site(git, "flavours", **files))
+        platform.cli("projects", "set", "flavours", "--flavour", "cloudflare")
+        deployed = platform.ended(platform.deploy("flavours")["id"])
+        rules = platform.ok("GET", f"/deployments/{deployed['id']}/rules")
+        assert (rules["flavour"], rules["rules"], rules["headers"]) == ("cloudflare", 1, 0)
+        assert [line.split(" ")[0] for line in rules["complaints"]] == ["_redirects:2:"]
+        assert platform.get(deployed["url"], "/old").status == 302
+        refused = platform.api("PATCH", "/projects/flavours", json={"flavour": "apache"})
+        assert (refused.status_code, refused.json()["field"]) == (422, "flavour")
+
     def test_git_url_to_live_url_in_one_command(self, platform: Platform, git: Repositories) -> None:
         url = static_site(git, "one-command")
         deployed = platform.cli_json("deploy", url)

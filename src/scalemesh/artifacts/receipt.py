@@ -9,6 +9,8 @@ from scalemesh.core.manifest import Entry, Manifest, Rules
 from scalemesh.errors import InvalidInput
 
 MAX_TYPE_CHARS = 200
+MAX_COMPLAINTS = 1000
+MAX_COMPLAINT_CHARS = 10_000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # RFC 9110 §8.3.1: type/subtype and parameters; a value is a token or a quoted string.
@@ -29,6 +31,8 @@ def validate(manifest: Manifest, sizes: Mapping[str, int], limits: Limits) -> No
     if sum(entry.identity.size for entry in manifest.files.values()) > limits.output_bytes:
         raise _refused(f"it is larger than {limits.output_bytes} bytes", "files", "output_too_large")
     _check_rules(manifest.rules, manifest.files)
+    if len(manifest.complaints) > MAX_COMPLAINTS or any(len(c) > MAX_COMPLAINT_CHARS for c in manifest.complaints):
+        raise _refused("too many complaints, or too long ones", "complaints")
 
 
 def blobs(manifest: Manifest) -> Iterator[BlobRef]:

@@ -76,9 +76,7 @@ class Build:
         await self._build(commands, plan.build_command)
         await compressors  # imported meanwhile
         async with self._step("upload"):
-            packed = await publish.upload(
-                self._control, self._shipper, self._workspace, self._spool, plan, self._spec.limits
-            )
+            packed = await publish.upload(self._control, self._shipper, self._workspace, self._spool, plan, self._spec)
         self._caches.leave()
         with packed:
             await self._publish(packed.manifest)

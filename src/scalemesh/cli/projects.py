@@ -64,13 +64,21 @@ def change(
     skip_unaffected: Annotated[
         bool | None, typer.Option(help="Whether pushes that changed nothing under the root directory are skipped.")
     ] = None,
+    flavour: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose redirects, rewrites and headers: vercel, netlify, cloudflare, or `default`: by files."
+        ),
+    ] = None,
     json: output.Json = False,
 ) -> None:
-    """Change how a project's deployments share the queue."""
+    """Change how a project's deployments share the queue, and whose rules its sites follow."""
     given = {"cancel_running": cancel_running, "skip_unaffected": skip_unaffected}
     fields: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     if concurrency is not None:
         fields["concurrency"] = _builds(concurrency)
+    if flavour is not None:
+        fields["flavour"] = None if flavour == "default" else flavour
     if not fields:
         raise InvalidInput("Nothing to set.", hint="`scalemesh projects set --help` lists what there is.")
     with session.client() as client:

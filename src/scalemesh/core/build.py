@@ -44,6 +44,10 @@ class UploadTree(Document, frozen=True):
     files: list[UploadFile]
 
 
+Flavour = Literal["vercel", "netlify", "cloudflare"]
+"""Whose rule files a site follows, and whose lookup of files."""
+
+
 class BuildSettings(Document, frozen=True):
     """What the project's owner set; None leaves it to detection. Commands run by `sh -c` inside the sandbox.
 
@@ -58,6 +62,7 @@ class BuildSettings(Document, frozen=True):
     node_version: str | None = None
     reuse: bool = True
     ignore_command: str | None = None
+    flavour: Flavour | None = None
 
 
 class Limits(Document, frozen=True):

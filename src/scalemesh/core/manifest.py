@@ -6,7 +6,7 @@ itself, by the hash of their own bytes: no lookup leads from identity to variant
 
 from typing import Literal
 
-from scalemesh.core.build import BlobRef
+from scalemesh.core.build import BlobRef, Flavour
 from scalemesh.core.documents import Document
 
 
@@ -21,7 +21,6 @@ class Entry(Document, frozen=True):
     immutable: bool = False
 
 
-Flavour = Literal["vercel", "netlify", "cloudflare"]
 Template = list[str]  # text, parameter, text, …: odd places name a group (by number) or a named group of a condition
 
 
@@ -94,6 +93,9 @@ class Rules(Document, frozen=True):
 
 
 class Manifest(Document, frozen=True):
+    """`complaints` say what was left out of the rules, as `file:line: what is wrong`."""
+
     files: dict[str, Entry]
     rules: Rules = Rules()
+    complaints: list[str] = []
     version: Literal[1] = 1

@@ -8,6 +8,7 @@ May import everything below the servers.
 """
 
 from scalemesh.deployments.collect import Collected
+from scalemesh.deployments.contents import RulesView
 from scalemesh.deployments.hooks import HookAnswer
 from scalemesh.deployments.policy import BuildPolicy
 from scalemesh.deployments.queue import Claimed, ClaimLimits, Due, Live, Queue
@@ -29,4 +30,5 @@ __all__ = [
     "NewDeployment",
     "NewUpload",
     "Queue",
+    "RulesView",
 ]

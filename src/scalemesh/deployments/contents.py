@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from scalemesh.accounts import Actor
 from scalemesh.artifacts.store import BlobStore
+from scalemesh.core.build import Flavour
 from scalemesh.core.decision import Decision
 from scalemesh.core.documents import decode
-from scalemesh.core.manifest import Manifest
+from scalemesh.core.manifest import Manifest, Rules
 from scalemesh.db import Database
 from scalemesh.deployments.lookup import Lookup
 from scalemesh.deployments.views import FileView, file_views
@@ -15,6 +18,22 @@ from scalemesh.errors import Conflict, InvalidInput
 from scalemesh.rules.decide import decide
 from scalemesh.rules.matching import Ready, Request
 from scalemesh.rules.targets import parse_host, parse_path
+
+
+class RulesView(msgspec.Struct, frozen=True, kw_only=True):
+    """How many rules it has, whose way they go, and what was left out of them (`file:line: what is wrong`)."""
+
+    flavour: Flavour | None
+    rules: int
+    headers: int
+    complaints: list[str]
+
+
+class _RulesAlone(msgspec.Struct):
+    """Of a manifest; its files, which may be many, are passed over."""
+
+    rules: Rules = Rules()
+    complaints: list[str] = []
 
 
 class Contents:
@@ -28,6 +47,14 @@ class Contents:
     async def files(self, actor: Actor, deployment_id: str) -> Sequence[FileView]:
         """By path."""
         return file_views(await self._manifest(actor, deployment_id))
+
+    async def rules(self, actor: Actor, deployment_id: str) -> RulesView:
+        """Of its redirects, rewrites and headers."""
+        found = msgspec.json.decode(await self._stored(actor, deployment_id), type=_RulesAlone)
+        rules = found.rules
+        return RulesView(
+            flavour=rules.flavour, rules=len(rules.rules), headers=len(rules.headers), complaints=found.complaints
+        )
 
     async def explain(
         self,
@@ -52,8 +79,11 @@ class Contents:
         return await asyncio.to_thread(lambda: decide(request, manifest.files.get, Ready(manifest.rules)))
 
     async def _manifest(self, actor: Actor, deployment_id: str) -> Manifest:
+        return decode(Manifest, await self._stored(actor, deployment_id))
+
+    async def _stored(self, actor: Actor, deployment_id: str) -> bytes:
         async with self._db.read() as session:
             row = await self._lookup.find(session, actor, deployment_id, "deployment:read")
         if row.manifest_sha256 is None:
             raise Conflict(f"{row.id} is {row.state}: it has no files yet.", code="not_ready")
-        return decode(Manifest, await self._store.get(row.team_id, row.manifest_sha256))
+        return await self._store.get(row.team_id, row.manifest_sha256)

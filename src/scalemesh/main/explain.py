@@ -9,9 +9,9 @@ from typing import Any
 from scalemesh.artifacts.beneath import Walk, open_folder
 from scalemesh.artifacts.pack import never_served
 from scalemesh.artifacts.types import content_type
-from scalemesh.core.build import BlobRef, Limits
+from scalemesh.core.build import BlobRef, Flavour, Limits
 from scalemesh.core.decision import Decision
-from scalemesh.core.manifest import Entry, Flavour
+from scalemesh.core.manifest import Entry
 from scalemesh.errors import InvalidInput
 from scalemesh.main import rules
 from scalemesh.rules.decide import decide

@@ -17,9 +17,8 @@ import uvloop
 
 from scalemesh.artifacts.beneath import open_folder
 from scalemesh.artifacts.pack import CHUNK_BYTES, Packed, pack
-from scalemesh.core.build import BlobRef, Limits
+from scalemesh.core.build import BlobRef, Flavour, Limits
 from scalemesh.core.documents import encode
-from scalemesh.core.manifest import Flavour
 from scalemesh.core.routes import Route
 from scalemesh.edge.blobs import Blobs
 from scalemesh.edge.fleet import Fleet, listen

@@ -3,7 +3,7 @@
 from collections.abc import Container
 from pathlib import Path
 
-from scalemesh.core.manifest import Flavour
+from scalemesh.core.build import Flavour
 from scalemesh.rules.limits import MAX_FILE_BYTES
 from scalemesh.rules.read import Parsed, read_rules
 

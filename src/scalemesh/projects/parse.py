@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from typing import get_args
 
 import msgspec
 
-from scalemesh.core.build import BuildSettings
+from scalemesh.core.build import BuildSettings, Flavour
 from scalemesh.errors import InvalidInput
 from scalemesh.projects.hosts import MAX_LABEL
 
@@ -94,9 +95,18 @@ def _setting(name: str, value: str | bool | None) -> str | bool | None:  # noqa:
         return directory(value, name) or "."
     if name.endswith("_command"):
         return _command(name, value)
+    if name == "flavour":
+        return _flavour(value)
     pattern = _FRAMEWORK if name == "framework" else _NODE_VERSION
     if not pattern.fullmatch(value):
         raise InvalidInput(f"{name}: {value!r} is not valid.", field=name)
+    return value
+
+
+def _flavour(value: str) -> str:
+    known = get_args(Flavour)
+    if value not in known:
+        raise InvalidInput(f"flavour: {value!r} is not {', '.join(known)} or null.", field="flavour")
     return value
 
 

@@ -65,6 +65,7 @@ class ProjectView(msgspec.Struct, frozen=True, kw_only=True):
     build_command: str | None
     output_directory: str | None
     ignore_command: str | None
+    flavour: str | None
     node_version: str | None
     reuse: bool
     concurrency: int | None

@@ -8,7 +8,8 @@ from typing import Any, get_args
 
 import msgspec
 
-from scalemesh.core.manifest import Flavour, Rules
+from scalemesh.core.build import Flavour
+from scalemesh.core.manifest import Rules
 from scalemesh.rules import cloudflare, headers_file, netlify, vercel
 from scalemesh.rules.complaints import Complaints
 from scalemesh.rules.limits import MAX_FILE_BYTES, MAX_RULES

@@ -19,7 +19,16 @@ def test_rules_come_from_the_project_and_its_output(tmp_path: Path) -> None:
             "netlify.toml",
         )
         assert list(packed.manifest.files) == ["/index.html"]
-        assert packed.warnings == ["_redirects:2: a source begins with `/`"]
+        assert packed.manifest.complaints == ["_redirects:2: a source begins with `/`"]
+
+
+def test_the_projects_flavour_goes_before_the_files_that_are_there(tmp_path: Path) -> None:
+    output = tmp_path / "work"
+    output.mkdir()
+    (output / "index.html").write_text("home")
+    (output / "_redirects").write_text("/a /b\n")
+    with _pack(output, tmp_path / "spool", Plan(output_directory="."), Limits(), "cloudflare") as packed:
+        assert (packed.manifest.rules.flavour, packed.manifest.rules.rules[0].status) == ("cloudflare", 302)
 
 
 def test_a_rule_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def project(name: str = "shop", **changes: Any) -> ProjectView:
         "build_command": None,
         "output_directory": None,
         "ignore_command": None,
+        "flavour": None,
         "node_version": None,
         "reuse": True,
         "concurrency": None,

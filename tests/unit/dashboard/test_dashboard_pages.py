@@ -191,3 +191,10 @@ async def test_place_in_the_queue_is_shown(
 ) -> None:
     services.deployments.all = [deployment("dpl_x", "queued", queue=queue)]
     assert shown in (await member.get("/deployments/dpl_x")).text
+
+
+async def test_rules_that_were_left_out_are_named(member: httpx.AsyncClient, services: MemoryServices) -> None:
+    services.deployments.contents.complaints = ("_redirects:2: a <b>bad</b> rule",)
+    shown = (await member.get(f"/deployments/{READY}")).text
+    assert "_redirects:2: a &lt;b&gt;bad&lt;/b&gt; rule" in shown
+    assert "left out" not in (await member.get(f"/deployments/{BUILDING}")).text

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalemesh.core.manifest import Flavour
+from scalemesh.core.build import Flavour
 from scalemesh.rules.check import fault
 from scalemesh.rules.matching import Ready
 from scalemesh.rules.read import FLAVOURS, RULE_FILES, read_rules

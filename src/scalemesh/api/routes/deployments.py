@@ -10,7 +10,7 @@ from scalemesh.api.routes.projects import Cursor, Limit
 from scalemesh.api.services import Wired
 from scalemesh.core.decision import Decision
 from scalemesh.core.page import Page
-from scalemesh.deployments import DeploymentView, FileView, NewDeployment
+from scalemesh.deployments import DeploymentView, FileView, NewDeployment, RulesView
 
 MAX_DEPLOYMENT_BYTES = 32 * 1024**2  # an upload lists its files
 
@@ -83,6 +83,12 @@ async def list_files(
     """What it serves, by path."""
     rest = [file for file in await services.deployments.contents.files(actor, deployment) if file.path > (cursor or "")]
     return Page(rest[:limit], rest[limit - 1].path if len(rest) > limit else None)
+
+
+@router.get("/deployments/{deployment}/rules", dependencies=BY_PERSON)
+async def rules(actor: Acting, services: Wired, deployment: str) -> RulesView:
+    """Its redirects, rewrites and headers: how many, whose, and what is wrong with the files that they come from."""
+    return await services.deployments.contents.rules(actor, deployment)
 
 
 @router.get("/deployments/{deployment}/explain", dependencies=BY_PERSON)

@@ -17,7 +17,7 @@ from scalemesh.buildserver.control.base import Blob, Blobs, Control
 from scalemesh.buildserver.retry import retrying
 from scalemesh.buildserver.shipper import Shipper
 from scalemesh.buildserver.tree import Tree
-from scalemesh.core.build import BlobRef, Limits, Plan, SignedPut
+from scalemesh.core.build import BlobRef, BuildSpec, Flavour, Limits, Plan, SignedPut
 from scalemesh.errors import BuildFailed
 from scalemesh.frameworks import output_choices
 from scalemesh.rules.limits import MAX_FILE_BYTES
@@ -37,12 +37,12 @@ _CANDIDATE_SKIP = frozenset({".git", "node_modules", "src", "public", "test", "t
 
 
 async def upload(
-    control: Control, shipper: Shipper, workspace: Path, spool: Path, plan: Plan, limits: Limits
+    control: Control, shipper: Shipper, workspace: Path, spool: Path, plan: Plan, spec: BuildSpec
 ) -> "Packed":
     """Everything but the manifest; the caller closes what it gets. Raises BuildFailed."""
-    packed = await asyncio.to_thread(_pack, workspace, spool, plan, limits)
+    packed = await asyncio.to_thread(_pack, workspace, spool, plan, spec.limits, spec.settings.flavour)
     try:
-        for warning in packed.warnings:
+        for warning in [*packed.warnings, *packed.manifest.complaints]:
             await shipper.line(warning, step="upload", level="warn")
         if "/index.html" not in packed.manifest.files:
             warning = f"{plan.output_directory!r} has no index.html: the site's front page will be a 404."
@@ -57,7 +57,7 @@ async def upload(
     return packed
 
 
-def _pack(workspace: Path, spool: Path, plan: Plan, limits: Limits) -> "Packed":
+def _pack(workspace: Path, spool: Path, plan: Plan, limits: Limits, flavour: Flavour | None = None) -> "Packed":
     from scalemesh.artifacts.pack import pack
 
     spool.mkdir()
@@ -70,7 +70,7 @@ def _pack(workspace: Path, spool: Path, plan: Plan, limits: Limits) -> "Packed":
             def project(name: str) -> bytes | None:
                 return tree.read(name) or repository.read(name)
 
-            return _with_rules(packed, project, site)
+            return _with_rules(packed, project, site, flavour)
     finally:
         os.close(root)
 
@@ -83,11 +83,11 @@ def _read(root: int, name: str) -> bytes | None:
         return None
 
 
-def _with_rules(packed: "Packed", project: Read, site: Read) -> "Packed":
-    """The same with the rules that the site's files give, and complaints about them among the warnings."""
-    parsed = read_rules(project, site, lambda path: path in packed.manifest.files)
-    manifest = msgspec.structs.replace(packed.manifest, rules=parsed.rules)
-    return dataclasses.replace(packed, manifest=manifest, warnings=[*packed.warnings, *parsed.complaints])
+def _with_rules(packed: "Packed", project: Read, site: Read, flavour: Flavour | None) -> "Packed":
+    """The same with the rules that the site's files give, and complaints about them."""
+    parsed = read_rules(project, site, lambda path: path in packed.manifest.files, flavour)
+    manifest = msgspec.structs.replace(packed.manifest, rules=parsed.rules, complaints=parsed.complaints)
+    return dataclasses.replace(packed, manifest=manifest)
 
 
 def _open(workspace: Path, plan: Plan) -> int:

@@ -1,6 +1,6 @@
 """One deployment: its state, steps and log, and what can be done with it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
@@ -10,6 +10,7 @@ from scalemesh.dashboard import access
 from scalemesh.dashboard.progress import progress
 from scalemesh.dashboard.services import Services
 from scalemesh.dashboard.visit import MemberVisit
+from scalemesh.deployments import DeploymentView
 from scalemesh.errors import Conflict, InvalidInput, ScaleMeshError
 from scalemesh.logs import plain
 
@@ -71,5 +72,12 @@ class DeploymentPages:
             deployment=deployment,
             project=project,
             steps=progress(deployment.state, deployment.steps),
+            complaints=await self._complaints(visit, deployment),
             error=error,
         )
+
+    async def _complaints(self, visit: MemberVisit, deployment: DeploymentView) -> Sequence[str]:
+        """What is wrong with the rule files of a site that is served."""
+        if deployment.state != "ready":
+            return []
+        return (await self._deployments.contents.rules(visit.actor, deployment.id)).complaints

@@ -18,6 +18,7 @@ _SETTINGS = (
     "build_command",
     "output_directory",
     "ignore_command",
+    "flavour",
     "node_version",
 )
 _QUEUE_BOXES = ("cancel_running", "skip_unaffected")
