@@ -49,4 +49,15 @@ def _adapter(known: Mapping[str, str], url: str, setting: str) -> Any:
             hint=f"pip install 'scalemesh[{extra}]'",
             field=setting,
         ) from error
-    return kind(url) if address else kind()
+    if scheme == "memory":
+        return kind()
+    if not address:
+        raise BadSettings(f"{setting}: {scheme}:// lacks an address", hint=f"{scheme}://host:port", field=setting)
+    try:
+        return kind(url)
+    except ValueError:
+        raise BadSettings(  # its text may quote a password, and so may what it was caught from
+            f"{setting}: not an address that {scheme}:// takes",
+            hint="In user and password, / ? # @ and : are written %2F %3F %23 %40 and %3A.",
+            field=setting,
+        ) from None

@@ -168,15 +168,23 @@ class Settings:
         "SITES_URL", "", "address of the sites with one `*`; default http://*.localhost:<edge port>"
     )
     allowed_hosts: tuple[str, ...] = _setting("ALLOWED_HOSTS", (), "more Host values that the API answers to, by comma")
-    database_url: str = _setting("DATABASE_URL", "", "default sqlite+aiosqlite:///<data>/scalemesh.db")
+    database_url: str = _setting("DATABASE_URL", "", "default sqlite+aiosqlite:///<data>/scalemesh.db", secret=True)
     storage_url: str = _setting("STORAGE_URL", "", "artifact store; default file:///<data>/artifacts")
     log_bus_url: str = _setting(
         "LOG_BUS_URL",
         "memory://",
         "log bus: `memory://` (one process), `redis://[user:password@]host:port/0` (6.2+, append-only file on), or "
         "`kafka://[user:password@]host:port[,host:port]/topic?replication=3`",
+        secret=True,
     )
-    log_archive_url: str = _setting("LOG_ARCHIVE_URL", "", "log archive; default sqlite:///<data>/logs.db")
+    log_archive_url: str = _setting(
+        "LOG_ARCHIVE_URL",
+        "",
+        "log archive: `sqlite:///path`, or "
+        "`clickhouse://[user:password@]host:8123/database?secure=true&retention_days=90` "
+        "(0, the default: as long as the deployments); default sqlite:///<data>/logs.db",
+        secret=True,
+    )
     access_days: int = _setting("ACCESS_DAYS", 30, "days for which access records of the sites are kept")
     builder: str = _setting("BUILDER", "local", "where builds run: local, docker, kubernetes, ecs")
     secret_key: str = _setting(

@@ -65,3 +65,8 @@ def test_secrets_are_masked() -> None:
 def test_sizes_are_powers_of_1024(count: int, unit: str) -> None:
     power = {"K": 1, "M": 2, "G": 3, "T": 4}[unit.strip()[0].upper()]
     assert parse_size(f"{count}{unit}") == count * 1024**power
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "LOG_BUS_URL", "LOG_ARCHIVE_URL"])
+def test_addresses_with_passwords_are_masked(name: str) -> None:
+    assert "hunter2" not in repr(load({f"SCALEMESH_{name}": "scheme://user:hunter2@host/name"}))

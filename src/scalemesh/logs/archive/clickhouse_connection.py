@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from inspect import signature
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from clickhouse_connect import get_async_client
+from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DataError, Error
 
 from scalemesh.errors import BadSettings, InvalidInput, Unavailable
@@ -15,6 +17,7 @@ from scalemesh.logs.search import too_long
 T = TypeVar("T")
 
 TIMEOUT_S = 30
+_OPTIONS = frozenset(signature(AsyncClient).parameters)
 _DURABLE = {"async_insert": 1, "wait_for_async_insert": 1}
 
 
@@ -26,6 +29,7 @@ class ClickHouseConnection:
         options = dict(parse_qsl(address.query))
         self.retention_days = _days(options.pop("retention_days", "0"))
         secure = options.pop("secure", "false") == "true"
+        _check(options)
         self._where = f"{address.hostname}:{address.port or (8443 if secure else 8123)}"
         self._database = unquote(address.path.strip("/")) or "default"
         self._options: dict[str, Any] = {
@@ -123,6 +127,15 @@ class ClickHouseConnection:
 
 def _name(identifier: str) -> str:
     return "`" + identifier.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def _check(options: Mapping[str, str]) -> None:
+    if unknown := sorted(set(options) - _OPTIONS):
+        raise BadSettings(
+            f"SCALEMESH_LOG_ARCHIVE_URL: unknown option {unknown[0]!r}",
+            hint="Known are retention_days, secure, and those of clickhouse-connect's client, such as verify.",
+            field="SCALEMESH_LOG_ARCHIVE_URL",
+        )
 
 
 def _days(text: str) -> int:

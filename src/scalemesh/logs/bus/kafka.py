@@ -4,6 +4,7 @@
 be away.
 """
 
+import re
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -26,7 +27,13 @@ RECEIVE_RECORDS = 500
 _LIVE_POLL_MS = 50  # a broker answers at once; Tansu looks only this often
 _CALL_MS = 10_000
 _EXISTS = 36
-_OPTIONS = {"enable_idempotence", "partitions", "replication", "security_protocol", "sasl_mechanism"}
+_OPTIONS = {
+    "enable_idempotence": "true|false",
+    "partitions": r"[1-9]\d{0,4}",
+    "replication": r"[1-9]\d?",
+    "security_protocol": "PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL",
+    "sasl_mechanism": "PLAIN|SCRAM-SHA-256|SCRAM-SHA-512",
+}
 
 Receipt = tuple[TopicPartition, int]
 
@@ -46,7 +53,7 @@ class KafkaBus(BrokerBus):
         self._topic = urlsplit(url).path.strip("/") or TOPIC
         self._aside = f"{self._topic}-set-aside"
         self._client = _client(url, options)
-        self._idempotent = options.get("enable_idempotence", "true").lower() == "true"
+        self._idempotent = options.get("enable_idempotence") != "false"
         self._partitions = int(options.get("partitions", PARTITIONS))
         self._replication = int(options.get("replication", 1))
         self._producer: AIOKafkaProducer | None = None
@@ -188,21 +195,32 @@ async def _started(client: Any) -> Any:
 
 
 def _options(url: str) -> dict[str, str]:
-    options = dict(parse_qsl(urlsplit(url).query))
-    if unknown := sorted(set(options) - _OPTIONS):
-        raise BadSettings(
-            f"SCALEMESH_LOG_BUS_URL: unknown option {unknown[0]!r}",
-            hint=f"Known are {', '.join(sorted(_OPTIONS))}.",
-            field="SCALEMESH_LOG_BUS_URL",
-        )
+    options = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+    for name, value in options.items():
+        if name not in _OPTIONS:
+            raise _refused(f"unknown option {name!r}", f"Known are {', '.join(sorted(_OPTIONS))}.")
+        if not re.fullmatch(_OPTIONS[name], value):
+            raise _refused(f"{name}={value!r} is no value of it", f"Expected is {_OPTIONS[name]}.")
     return options
 
 
+def _brokers(netloc: str) -> list[str]:
+    found = netloc.rpartition("@")[2].split(",")
+    if not all(re.fullmatch(r"([^:\s]+|\[[^\]]+\])(:\d{1,5})?", broker) for broker in found):
+        raise _refused("its brokers are not given as host:port", "kafka://[user:password@]host:port[,host:port]/topic")
+    return found
+
+
+def _refused(why: str, hint: str) -> BadSettings:
+    return BadSettings(f"SCALEMESH_LOG_BUS_URL: {why}", hint=hint, field="SCALEMESH_LOG_BUS_URL")
+
+
 def _client(url: str, options: Mapping[str, str]) -> dict[str, Any]:
-    credentials, _, brokers = urlsplit(url).netloc.rpartition("@")
+    netloc = urlsplit(url).netloc
+    credentials = netloc.rpartition("@")[0]
     protocol = options.get("security_protocol", "SASL_PLAINTEXT" if credentials else "PLAINTEXT")
     given: dict[str, Any] = {
-        "bootstrap_servers": brokers.split(","),
+        "bootstrap_servers": _brokers(netloc),
         "request_timeout_ms": _CALL_MS,
         "security_protocol": protocol,
     }

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -59,6 +60,7 @@ class RedisBus(BrokerBus):
             socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),
         )
+        _check(url, pool)
         self._redis = Redis.from_pool(pool)
         self._length = 0
         self._reclaim_at = 0.0
@@ -184,6 +186,19 @@ def _require_durable(facts: Mapping[str, Any]) -> None:
         )
     if int(facts.get("maxmemory", 0)) and facts.get("maxmemory_policy") != "noeviction":
         raise _refused("this Redis throws data away when its memory is full", "Set `maxmemory-policy noeviction`.")
+
+
+def _check(url: str, pool: BlockingConnectionPool) -> None:
+    """What redis-py reads over (a database that is no number), or finds out at the first connection (options)."""
+    database = urlsplit(url).path.strip("/")
+    if database and not database.isdecimal():
+        raise _refused(f"database {database!r} is not a number", "redis://host:port/0")
+    try:
+        pool.connection_class(**pool.connection_kwargs)
+    except TypeError as error:
+        known = parse_qs(urlsplit(url).query)
+        wrong = next((name for name in known if f"'{name}'" in str(error)), "")
+        raise _refused(f"unknown option {wrong!r}", "Options are those of redis-py's Connection.") from error
 
 
 def _refused(why: str, hint: str) -> BadSettings:
