@@ -7,7 +7,7 @@ DATA := .data
 PYTEST := $(BIN)/python -m pytest --reruns 2 -rR
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-matrix test-kubernetes test-frameworks chaos lint format bench bench-idle bench-start bench-deploy bench-build bench-edge bench-activation bench-queue bench-logs docs clean
+.PHONY: help install run test test-matrix test-kubernetes test-frameworks chaos fuzz lint format bench bench-idle bench-start bench-deploy bench-build bench-edge bench-activation bench-queue bench-logs docs clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,14 @@ test-frameworks: $(BIN)/.dev ## real scaffolds of every framework, into docs/fra
 chaos: export DEPLOYMENTS ?= 200
 chaos: $(BIN)/.dev ## kill everything at random while sites are built (SEED=n, DEPLOYMENTS=n)
 	$(PYTEST) --reruns 0 -m matrix tests/acceptance/test_chaos.py
+
+fuzz: $(BIN)/.dev ## atheris on requests, rule files and the matcher (SECONDS=n for each, 60 otherwise)
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group fuzz
+	@for target in request rules matcher; do \
+	  mkdir -p .fuzz/$$target; \
+	  $(BIN)/python -m tests.fuzz.run $$target -max_total_time=$(or $(SECONDS),60) \
+	    -artifact_prefix=.fuzz/$$target- .fuzz/$$target || exit 1; \
+	done
 
 lint: $(BIN)/.dev ## formatting, ruff, mypy, the layers
 	$(BIN)/ruff format --check .
@@ -89,4 +97,4 @@ docs: $(BIN)/.dev ## write docs/configuration.md anew from the settings
 	$(BIN)/python docs/make_configuration.py
 
 clean: ## remove what make made, data included
-	rm -rf $(VENV) $(DATA) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(DATA) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
