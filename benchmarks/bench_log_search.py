@@ -30,7 +30,7 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ClickHouseEngine(Path(folder)) as engine:
         async with ClickHouseArchive(engine.url) as archive:
             for first in range(0, LINES, _AT_ONCE):  # by the engine itself: what is measured is the search
-                await archive._client.command(_FILL, parameters={"first": first})  # noqa: SLF001
+                await archive._client.command(_FILL, {"first": first})  # noqa: SLF001
             deployments = [f"dpl_{n:06}" for n in reversed(range(DEPLOYMENTS))]
             rare = [f"[{random.randrange(LINES)}]" for _ in range(ASKED)]
             asked = {

@@ -13,7 +13,7 @@ def test_histogram_is_cumulative() -> None:
 
 
 def test_names_say_what_a_number_is() -> None:
-    wait = {"wait_seconds_sum": {"": 1234567.25}, "wait_seconds_count": {"": 2}}
+    wait: dict[str, dict[str, float]] = {"wait_seconds_sum": {"": 1234567.25}, "wait_seconds_count": {"": 2}}
     text = Metrics().render({"claims_total": {"": 12345678}, **wait})
     assert text.splitlines()[-5:] == [
         "# TYPE claims_total counter",
