@@ -27,7 +27,7 @@ from scalemesh.edge.places import hold_place
 from scalemesh.edge.serving import Serving
 from scalemesh.edge.worker import Worker
 
-ACCESS_S = 0.5  # for the keeper to take the last access records
+ACCESS_S = 0.5  # at least, for the keeper to take the last access records
 ALONE_S = 120.0  # without a keeper for so long, nobody will ever replace or stop this worker: it ends itself
 
 
@@ -64,8 +64,9 @@ async def _run(config: WorkerConfig) -> None:
         await worker.start(socket.socket(fileno=config.listener_fd))
         asking = asyncio.create_task(misses.run())
         await stopping.wait()
+        deadline = loop.time() + config.drain_s
         await worker.drain(config.drain_s)
-        await access.finish(ACCESS_S)
+        await access.finish(deadline + ACCESS_S - loop.time())
         asking.cancel()
 
 
