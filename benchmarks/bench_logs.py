@@ -21,7 +21,7 @@ from benchmarks.report import report
 from scalemesh.buildserver.shipper import BATCH_INTERVAL_S
 from scalemesh.core.logs import LogLine
 from scalemesh.logs import LogService, open_archive, open_bus
-from scalemesh.testing.log_engines import KafkaEngine, RedisEngine
+from scalemesh.testing.log_engines import ClickHouseEngine, KafkaEngine, RedisEngine
 
 LINES = 100_000
 BATCH = 200
@@ -143,10 +143,12 @@ async def main() -> None:
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with RedisEngine(folder) as redis, KafkaEngine(folder) as kafka:
+        with RedisEngine(folder) as redis, KafkaEngine(folder) as kafka, ClickHouseEngine(folder) as clickhouse:
             for bus, url in (("memory", "memory://"), ("redis", redis.url), ("kafka", kafka.url)):
                 results[f"{bus}+sqlite"] = await throughput(url, f"sqlite:///{folder}/{bus}.db")
                 print(f"{bus}+sqlite", results[f"{bus}+sqlite"], flush=True)
+            results["kafka+clickhouse"] = await throughput(kafka.topic_url("columns"), clickhouse.url)
+            print("kafka+clickhouse", results["kafka+clickhouse"], flush=True)
             own = redis.url.removesuffix("/0") + "/1"
             for bus, url in (("memory", "memory://"), ("redis", own), ("kafka", kafka.topic_url("live"))):
                 (folder / f"live-{bus}").mkdir()

@@ -17,6 +17,12 @@ LIKE = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
 # A word may follow a colour's escape, whose last letter is no part of it.
 _BEFORE_WORD = r"(?:^|[^\pL\pN_]|\x1b\[[0-9;]*m)"
 _INDEXED = re.compile(r"[\x20-\x7e]{3,}")
+# One of an expression's parts: a character, or what stands for others; then how often.
+_PART = re.compile(
+    r"(?:(?P<plain>[^\\.^$*+?{}\[\]()|]|\\[!-/:-@\[-^`{-~])|[.^$]|\\[dDwWsSbB]|\[\^?\]?(?:[^\]\[\\]|\\.)*\])"
+    r"(?P<repeated>(?:[*+?]|\{[\d,]*\})\??)?",
+    re.DOTALL,
+)
 _AFTER_WORD = r"(?:$|[^\pL\pN_])"
 
 
@@ -48,8 +54,10 @@ class Search:
     @cached_property
     def literals(self) -> Sequence[str]:
         """Lower-case ASCII texts of three and more characters that every hit contains: for an index. May be none."""
-        known = _literals_of(self.text) if self.mode == "regex" else [self.text]
-        parts = [known[0]] if known and self.mode == "substring" else [word for text in known for word in text.split()]
+        if self.mode == "regex":
+            parts = _literals_of(self.text)
+        else:
+            parts = [self.text] if self.mode == "substring" else self.text.split()
         return [run.lower() for part in parts for run in _INDEXED.findall(part)]
 
     def check(self) -> None:
@@ -121,7 +129,14 @@ def _quoted_unicode(text: str) -> str:
 
 
 def _literals_of(expression: str) -> list[str]:
-    """Plain runs that an expression needs. Cautious: none where it has alternatives, groups, flags or classes."""
-    if re.search(r"[|()\[\]\\{}]", expression):
-        return []
-    return re.split(r".[*?+]+|[.^$]", expression)
+    """Plain runs that an expression needs. Cautious: none where it has alternatives, groups or flags."""
+    runs, end = [""], 0
+    for part in _PART.finditer(expression):
+        if part.start() != end:
+            return []
+        end = part.end()
+        if part["plain"] and not part["repeated"]:
+            runs[-1] += part["plain"][-1]
+        else:
+            runs.append("")
+    return runs if end == len(expression) else []
