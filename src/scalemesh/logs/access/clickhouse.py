@@ -25,7 +25,12 @@ _DETAILS = {
 _RECORDS = {"project": "String", "at": _AT, "spool": _NAME, "number": "UInt64", "place": "UInt32", **_DETAILS}
 _COUNTS = {"requests": "UInt64", "bytes": "UInt64", "took_us": "UInt64", "latency": "Array(UInt64)"}
 _TOTALS = {
-    "project": "String", "at": _AT, "status": "UInt16", "cache": _NAME, "spool": _NAME, "number": "UInt64",
+    "project": "String",
+    "at": _AT,
+    "status": "UInt16",
+    "cache": _NAME,
+    "spool": _NAME,
+    "number": "UInt64",
     **_COUNTS,
 }
 _WANTED = (
