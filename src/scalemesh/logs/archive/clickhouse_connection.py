@@ -18,7 +18,8 @@ T = TypeVar("T")
 
 TIMEOUT_S = 30
 _OPTIONS = frozenset(signature(AsyncClient).parameters)
-_DURABLE = {"async_insert": 1, "wait_for_async_insert": 1}
+_GATHERED = {"async_insert": 1, "wait_for_async_insert": 1}  # the server makes one part of several inserts
+_PART_ROWS = 1000  # worth a part of their own: they need not wait for others
 
 
 class ClickHouseConnection:
@@ -65,7 +66,7 @@ class ClickHouseConnection:
                 column_names=list(types),
                 column_type_names=list(types.values()),
                 column_oriented=True,
-                settings=_DURABLE,
+                settings=_GATHERED if len(rows) < _PART_ROWS else {"async_insert": 0},
             )
         )
 
