@@ -100,8 +100,8 @@ class Connection(Intake, asyncio.Protocol):
                 self._refuse(_status_of(error))
         if self._completed:
             self._pending_bytes = self._started_at = self._repeats = 0
-        elif not self._deaf:
-            self._wait_for_more()
+        if not self._deaf and (not self._completed or self._target or self._request is not None):
+            self._wait_for_more()  # for the rest of a request, which may have come together with a whole one
         if self._queue or self._body is not None:
             self._regulate()
 

@@ -360,11 +360,13 @@ class TestStrictness:
             assert wire.answer().body == b"about"
             assert wire.closed()
 
-    def test_slowloris_is_ended_and_others_are_served(self, port: int) -> None:
+    @pytest.mark.parametrize("before", [b"", b"GET /about" + HEAD + b"\r\n"], ids=["alone", "behind-a-request"])
+    def test_slowloris_is_ended_and_others_are_served(self, port: int, before: bytes) -> None:
         with Wire(port) as slow:
-            slow.send(b"GET / HTTP/1.1\r\n")
+            slow.send(before + b"GET / HTTP/1.1\r\n")
             started = time.monotonic()
             assert get(port, "/about").body == b"about"
+            assert not before or slow.answer().body == b"about"
             assert slow.answer().status == 408
             assert slow.closed()
             assert 9 <= time.monotonic() - started <= 14

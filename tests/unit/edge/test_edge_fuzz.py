@@ -76,5 +76,5 @@ def test_pieces_change_nothing(path: RequestPath, stream: bytes, size: int) -> N
 
 
 def in_time(statuses: list[int]) -> list[int]:
-    """Without the 408: half a request that came together with a whole one is closed without a word."""
+    """Without the 408: a method alone, behind a whole request in the same piece, is closed without a word."""
     return [status for status in statuses if status != 408]
