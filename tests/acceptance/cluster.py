@@ -1,4 +1,4 @@
-"""The platform as processes of their own over PostgreSQL and Redis: APIs, dispatchers, a pump and an edge."""
+"""The platform as processes of their own over real engines: APIs, dispatchers, a pump and an edge."""
 
 import asyncio
 import base64
@@ -16,7 +16,7 @@ from typing import Self
 import httpx
 
 from scalemesh.testing.engines import Postgres, postgres
-from scalemesh.testing.log_engines import RedisEngine
+from scalemesh.testing.log_engines import BrokerEngine, ClickHouseEngine, RedisEngine
 from scalemesh.testing.s3 import S3Server, s3_server
 from tests.acceptance.harness import Platform, eventually, free_port
 
@@ -122,13 +122,24 @@ class Cluster(Platform):
 
 
 @contextmanager
-def open_cluster(scalemesh: Path, folder: Path, *, with_s3: bool = False, **env: str) -> Iterator[Cluster]:
-    """Started and set up, on servers of its own; its sites in a folder, or in S3."""
+def open_cluster(
+    scalemesh: Path,
+    folder: Path,
+    *,
+    bus: type[BrokerEngine] = RedisEngine,
+    with_s3: bool = False,
+    with_clickhouse: bool = False,
+    **env: str,
+) -> Iterator[Cluster]:
+    """Started and set up, on servers of its own; its sites in a folder, or in S3, its logs in SQLite, or ClickHouse."""
     with ExitStack() as stack:
         database = stack.enter_context(postgres())
-        (folder / "redis").mkdir(parents=True)
-        redis = stack.enter_context(RedisEngine(folder / "redis"))
-        urls = {"SCALEMESH_DATABASE_URL": asyncio.run(database.empty()), "SCALEMESH_LOG_BUS_URL": redis.url}
+        urls = {"SCALEMESH_DATABASE_URL": asyncio.run(database.empty())}
+        (folder / "bus").mkdir(parents=True)
+        urls["SCALEMESH_LOG_BUS_URL"] = stack.enter_context(bus(folder / "bus")).url
+        if with_clickhouse:
+            (folder / "clickhouse").mkdir()
+            urls["SCALEMESH_LOG_ARCHIVE_URL"] = stack.enter_context(ClickHouseEngine(folder / "clickhouse")).url
         store = None
         if with_s3:
             (folder / "s3").mkdir()
@@ -141,7 +152,7 @@ def open_cluster(scalemesh: Path, folder: Path, *, with_s3: bool = False, **env:
 
 
 def extras(scalemesh: Path) -> None:
-    """What the parts need beyond a plain installation: `scalemesh[postgres,redis,s3]`."""
+    """What the parts need beyond a plain installation: `scalemesh[clickhouse,kafka,postgres,redis,s3]`."""
     pip: list[str | Path] = [
         scalemesh.with_name("python"),
         "-m",
@@ -150,7 +161,9 @@ def extras(scalemesh: Path) -> None:
         "--quiet",
         "-c",
         Path(__file__).parents[2] / "constraints.txt",
+        "aiokafka",
         "asyncpg",
+        "clickhouse-connect[async]",
         "redis",
         "botocore",
     ]

@@ -177,6 +177,9 @@ class Platform:
         return json.loads(done.stdout)
 
     def project(self, name: str, git_url: str, **fields: Any) -> Any:
+        """In place of an earlier one of that name, of a test that is run again."""
+        if self.api("GET", f"/projects/{name}").is_success:
+            self.ok("DELETE", f"/projects/{name}")
         return self.ok("POST", "/projects", json={"name": name, "git_url": git_url} | fields)
 
     def deploy(self, project: str, **fields: Any) -> Any:

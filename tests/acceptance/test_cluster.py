@@ -101,7 +101,6 @@ def test_cancel_at_one_api_reaches_every_dispatcher(cluster: Cluster, git: Repos
 
 def test_sites_are_served_while_every_other_part_is_dead(cluster: Cluster, git: Repositories) -> None:
     git.create("static-apart", {"index.html": "still here"})
-    cluster.cli("projects", "rm", "static-apart", "--yes")
     cluster.project("static-apart", git.url("static-apart"))
     site = cluster.ended(cluster.deploy("static-apart")["id"])["url"]
     for name in cluster.names:
