@@ -69,7 +69,7 @@ class Access:
         if len(kept) < self._cap and self._room:
             self._room -= 1
             at, host, path = int(time.time() * 1000), request.host[:MAX_HOST], request.target[:MAX_PATH]
-            kept.append((at, host, request.method, path, status, cache, sent, took_us, client()))
+            kept.append((at, host, request.method, path, status, cache, sent, took_us, request.client or client()))
 
     def flush(self) -> None:
         """Called once a second."""

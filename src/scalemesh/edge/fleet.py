@@ -34,6 +34,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     every_host: str | None = None
     proxy: ProxyLimits = ProxyLimits()
     access_records: int = 0
+    trusted: tuple[str, ...] = ()
     drain_s: float = STOP_S - 1
 
 
@@ -83,6 +84,7 @@ class Fleet:
         every_host: str | None = None,
         proxy: ProxyLimits | None = None,
         access_records: int = 0,
+        trusted: tuple[str, ...] = (),
     ) -> None:
         self._folder = folder
         self._epoch = epoch
@@ -90,6 +92,7 @@ class Fleet:
         self._every_host = every_host
         self._proxy = proxy or ProxyLimits()
         self._access_records = access_records
+        self._trusted = trusted
         self.processes: dict[str, asyncio.subprocess.Process] = {}
 
     async def run(self) -> None:
@@ -120,6 +123,7 @@ class Fleet:
             every_host=self._every_host,
             proxy=self._proxy,
             access_records=self._access_records,
+            trusted=self._trusted,
         )
         argv = [sys.executable, "-P", "-m", "scalemesh.main.edge_worker", msgspec.json.encode(config).decode()]
         return await asyncio.create_subprocess_exec(

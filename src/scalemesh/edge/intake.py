@@ -29,6 +29,7 @@ class Intake:
         "_completed",
         "_deaf",
         "_headers",
+        "_introduced",
         "_parser",
         "_pending_bytes",
         "_repeats",
@@ -50,11 +51,16 @@ class Intake:
         self._repeats = 0  # of header names
         self._request: Request | None = None  # its body comes in chunks
         self._completed = False
+        self._introduced = False  # by a proxy in front of us, whose word is taken
         self._deaf = False  # nothing that still comes in is looked at
         self._active_at = worker.tick
 
     def _take(self, request: Request) -> None:
         """Answer it, in its turn. Its body has come in, unless it is to be passed on."""
+        raise NotImplementedError
+
+    def _introduce(self, request: Request) -> None:
+        """Put in what the proxy says of its client."""
         raise NotImplementedError
 
     def _regulate(self) -> None:
@@ -125,6 +131,8 @@ class Intake:
                 request.upgrade = True
         if not host or target[0] != _SLASH:
             request.check_target()
+        if self._introduced:
+            self._introduce(request)
         return request
 
     def _expect_body(self) -> None:

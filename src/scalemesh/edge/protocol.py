@@ -16,6 +16,7 @@ from scalemesh.edge.access import clock_ns
 from scalemesh.edge.filesender import FileSender
 from scalemesh.edge.intake import Intake
 from scalemesh.edge.parts import Part, PartAnswer
+from scalemesh.edge.peers import preface
 from scalemesh.edge.request import MAX_REQUEST_BYTES, Refused, Request
 from scalemesh.edge.responses import REFUSALS, FileSlice, Response
 from scalemesh.edge.upstream.target import Proxied
@@ -40,10 +41,12 @@ class Connection(Intake, asyncio.Protocol):
 
     __slots__ = (
         "_busy",
+        "_early",
         "_exchange",
         "_file",
         "_lingering",
         "_paused",
+        "_peer",
         "_progress",
         "_progress_at",
         "_queue",
@@ -70,15 +73,21 @@ class Connection(Intake, asyncio.Protocol):
         self._started_at = 0  # when the request that is coming in began; 0: none is
         self._progress = 0
         self._progress_at = 0
+        self._early: bytes | None = None  # of a proxy that may begin with a PROXY header, until that is decided
+        self._peer = ""  # who such a header names
 
     # The transport calls these.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
         self._worker.connections.add(self)
+        if self._worker.peers is not None and self._worker.peers.trusts(self._client()):
+            self._introduced, self._early = True, b""
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
+            return
+        if self._early is not None and not (data := self._without_preface(self._early + data)):
             return
         if self._tunnelling and self._body is not None:
             self._body.feed(data)
@@ -104,6 +113,23 @@ class Connection(Intake, asyncio.Protocol):
             self._wait_for_more()  # for the rest of a request, which may have come together with a whole one
         if self._queue or self._body is not None:
             self._regulate()
+
+    def _without_preface(self, data: bytes) -> bytes:
+        """What follows a PROXY header, once it has come whole; a malformed one ends the connection."""
+        try:
+            found = preface(data)
+        except ValueError:
+            log.warning("a proxy sent a malformed PROXY header")
+            self._deaf = True
+            self._transport.abort()
+            return b""
+        if found is None:
+            self._early = data
+            self._started_at = self._started_at or self._worker.tick
+            return b""
+        self._early, self._started_at = None, 0
+        self._peer, used = found
+        return data[used:]
 
     def eof_received(self) -> bool:
         """True: the client has stopped sending but may still wait for its answers; not for another site's, which costs
@@ -139,6 +165,10 @@ class Connection(Intake, asyncio.Protocol):
             self._note_file(self._sender.left)
 
     # llhttp's reports are Intake's; the rest is this class's own.
+
+    def _introduce(self, request: Request) -> None:
+        if self._worker.peers is not None:
+            self._worker.peers.tell(request, self._client())
 
     def _take(self, request: Request) -> None:
         request.began = clock_ns()
@@ -263,7 +293,7 @@ class Connection(Intake, asyncio.Protocol):
             self._transport.writelines((line, response.full))
         if request.method != b"HEAD":
             sent = len(response.full) - len(response.head)
-        worker.access.add(request, response.status, sent, cache, self._client)
+        self._note(request, response.status, sent, cache)
         if self._deaf and not self._queue:
             self._end()
 
@@ -292,6 +322,8 @@ class Connection(Intake, asyncio.Protocol):
         self._worker.access.add(request, status, sent, cache, self._client)
 
     def _client(self) -> str:
+        if self._peer:
+            return self._peer
         peer = self._transport.get_extra_info("peername")
         return str(peer[0]) if isinstance(peer, tuple) else ""
 

@@ -23,7 +23,8 @@ class Refused(Exception):
 class Request(msgspec.Struct, gc=False):
     """`target` as it came, without its query; `headers` by lower-case name, repeated ones joined by a comma.
     `upgrade`: another protocol is asked for. `body` is there only if another site is to have it. `began`, in ns of
-    access.clock_ns, and `project`, once its site is known, are for the access records.
+    access.clock_ns, and `project`, once its site is known, are for the access records. `client` and `scheme` are what a
+    trusted proxy says; "" is the connection's peer.
 
     A msgspec.Struct for its speed: one is made for every request.
     """
@@ -39,6 +40,8 @@ class Request(msgspec.Struct, gc=False):
     body: Incoming | None = None
     began: int = 0
     project: str = ""
+    client: str = ""
+    scheme: bytes = b"http"
 
     @property
     def is_websocket(self) -> bool:

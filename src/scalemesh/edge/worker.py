@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from scalemesh.edge.access import Access
 from scalemesh.edge.parts import Part, PartAnswer, PartReader
+from scalemesh.edge.peers import Peers
 from scalemesh.edge.protocol import Connection
 from scalemesh.edge.request import Request
 from scalemesh.edge.responses import StatusLines
@@ -26,8 +27,11 @@ _TICK_S = 1.0
 class Worker:
     """What connections share. `tick` counts seconds from 1; while `draining`, each response ends its connection."""
 
-    def __init__(self, serving: Serving, parts: PartReader, proxy: ProxyLimits, access: Access) -> None:
+    def __init__(
+        self, serving: Serving, parts: PartReader, proxy: ProxyLimits, access: Access, peers: Peers | None = None
+    ) -> None:
         self.serving = serving
+        self.peers = peers
         self._parts = parts
         self.access = access
         self._proxy = proxy

@@ -28,6 +28,7 @@ from scalemesh.edge.fleet import Fleet, listen
 from scalemesh.edge.index import Generation, IndexWriter
 from scalemesh.edge.keeper import Keeper, edge_folder
 from scalemesh.edge.misses import MissServer
+from scalemesh.edge.peers import Peers
 from scalemesh.edge.places import left_behind
 from scalemesh.edge.prefetch import Prefetch
 from scalemesh.edge.replacing import Predecessor, replace_keeper
@@ -59,6 +60,7 @@ def run(settings: Settings) -> None:
 
 
 async def _run(settings: Settings, folder: Path) -> None:
+    Peers(settings.edge.trusted)  # a wrong one is said here, not by each worker
     epoch = secrets.token_hex(4)
     before = Predecessor.take(os.environ)
     listeners = before.listeners or listen(
@@ -77,6 +79,7 @@ async def _run(settings: Settings, folder: Path) -> None:
         listeners,
         proxy=proxy_limits(settings.edge.proxy),
         access_records=settings.edge.access_records,
+        trusted=settings.edge.trusted,
     )
     strangers = Strangers(epoch)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: replace_keeper(listeners, fleet))

@@ -23,6 +23,7 @@ from scalemesh.edge.fleet import WorkerConfig
 from scalemesh.edge.index import Generation, IndexReader
 from scalemesh.edge.misses import MissClient
 from scalemesh.edge.parts import PartReader
+from scalemesh.edge.peers import Peers
 from scalemesh.edge.places import hold_place
 from scalemesh.edge.serving import Serving
 from scalemesh.edge.worker import Worker
@@ -56,6 +57,7 @@ async def _run(config: WorkerConfig) -> None:
             parts,
             config.proxy,
             Access(access.ship, config.access_records),
+            Peers(config.trusted) if config.trusted else None,
         )
         loop.add_signal_handler(signal.SIGTERM, stopping.set)
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C: the keeper decides

@@ -52,8 +52,9 @@ async def _preview(directory: Path, port: int, on_ready: Callable[[str], None], 
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    proxy = proxy_limits(load(os.environ).edge.proxy)
-    async with serving(directory, port, flavour=flavour, proxy=proxy) as (address, _):
+    edge = load(os.environ).edge
+    proxy = proxy_limits(edge.proxy)
+    async with serving(directory, port, flavour=flavour, proxy=proxy, trusted=edge.trusted) as (address, _):
         on_ready(address)
         await stopping.wait()
 
@@ -65,6 +66,7 @@ async def serving(
     workers: int = 1,
     flavour: Flavour | None = None,
     proxy: ProxyLimits | None = None,
+    trusted: tuple[str, ...] = (),
 ) -> AsyncIterator[tuple[str, Fleet]]:
     """The address and the workers; also what the benchmarks measure."""
     listeners = listen("127.0.0.1", port, workers)
@@ -73,7 +75,7 @@ async def serving(
         blobs = Blobs(folder / "blobs", _Nowhere(), max_bytes=2**63)
         await asyncio.to_thread(_fill, directory, folder, blobs, flavour)
         ready = asyncio.Event()
-        fleet = Fleet(str(folder), "preview", listeners, every_host=_HOST, proxy=proxy)
+        fleet = Fleet(str(folder), "preview", listeners, every_host=_HOST, proxy=proxy, trusted=trusted)
         async with MissServer(folder / "keeper.sock", blobs, lambda *_: ready.set()):
             running = asyncio.create_task(fleet.run())
             try:

@@ -140,6 +140,12 @@ class EdgeSettings:
 
     workers: int = _setting("EDGE_WORKERS", 1, "edge worker processes")
     token: str = _setting("EDGE_TOKEN", "", "token of an edge on another machine (`serve edge`)", secret=True)
+    trusted: tuple[str, ...] = _setting(
+        "EDGE_TRUSTED",
+        (),
+        "addresses of proxies in front of the edge, by comma, CIDR too: what they say of a client counts "
+        "(PROXY protocol, `Forwarded`, `X-Forwarded-*`)",
+    )
     disk_bytes: int = _setting("EDGE_DISK", 20 * 1024**3, "disk for the edge's blobs, bytes or `20GB`")
     access_records: int = _setting(
         "EDGE_ACCESS_RECORDS", 100, "access records a second of one project in one edge worker; totals are always kept"

@@ -103,7 +103,7 @@ class Exchange:
         authority = (address.hostname or "") + (f":{address.port}" if address.port else "")
         target = (address.path or "/") + (f"?{address.query}" if address.query else "")
         peer = self._transport.get_extra_info("peername")
-        client = str(peer[0]) if isinstance(peer, tuple) else "unknown"
+        client = self._request.client or (str(peer[0]) if isinstance(peer, tuple) else "unknown")
         wait = self._limits.timeout_s
         return httpcore.Request(
             self._request.method,

@@ -39,7 +39,7 @@ def to_upstream(request: Request, authority: bytes, client: str) -> list[tuple[b
     fields += [
         (b"X-Forwarded-For", client.encode()),
         (b"X-Forwarded-Host", request.host),
-        (b"X-Forwarded-Proto", b"http"),
+        (b"X-Forwarded-Proto", request.scheme),
         (b"Via", (via + b", " if via else b"") + b"1.1 " + NAME),
     ]
     if request.is_websocket:
