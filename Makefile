@@ -34,7 +34,7 @@ test: $(BIN)/.dev ## everything on the default engines, and one smoke per other 
 	$(PYTEST) -m "not (matrix or frameworks or kubernetes)"
 
 test-matrix: $(BIN)/.dev ## all engines, hostile builds, the long runs
-	$(PYTEST) -m matrix
+	$(PYTEST) -m "matrix and not frameworks"
 
 test-kubernetes: $(BIN)/.dev ## on a real cluster: KUBECONFIG, and SCALEMESH_BUILD_IMAGE, which its nodes have or can pull
 	$(PYTEST) -m kubernetes tests/kubernetes

@@ -21,6 +21,7 @@ _WANTED = os.environ.get("FRAMEWORK", "").lower()
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(1800)]
 
 
+@pytest.mark.parametrize("platform", ["up"], indirect=True)
 @pytest.mark.parametrize("scaffold", [s for s in SCAFFOLDS if _WANTED in s.name.lower()], ids=lambda s: s.name)
 def test_a_scaffold_is_built_and_renders(
     scaffold: Scaffold,

@@ -165,6 +165,8 @@ class Follow {
     this.top = 0;
     this.byHand = false;
     button.addEventListener("click", () => this.set(!this.on));
+    // The end as it is now may be far from the end as it is once the lines on their way are here.
+    box.addEventListener("keydown", (event) => event.key === "End" && this.set(true));
     box.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     for (const kind of ["wheel", "touchmove", "keydown", "pointerdown"]) {
       box.addEventListener(kind, () => (this.byHand = true), { passive: true });
@@ -273,7 +275,7 @@ export function openLog(root, refresh) {
 
   // Again with every batch, until the person scrolls: lines above and below it are still coming.
   function link(number) {
-    if (!following.byHand) reveal(number);
+    if (!following.byHand && !following.on) reveal(number);
   }
 
   function reveal(number) {
