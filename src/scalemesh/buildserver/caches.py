@@ -26,10 +26,12 @@ from scalemesh.core.documents import encode
 
 LIST = "caches.json"
 _DOWNLOADS = ("home/.npm/_cacache", "home/.local/share/pnpm", "home/.cache/yarn", "home/.yarn/berry/cache",
-              "home/.bun/install/cache", "home/.cache/pip", "home/.cache/uv", "workspace/.pnpm-store")  # fmt: skip
+              "home/.bun/install/cache", "home/.cache/deno", "home/.cache/pip", "home/.cache/uv",
+              "workspace/.pnpm-store")  # fmt: skip
 _FRAMEWORK = (".next/cache", "node_modules/.cache", "node_modules/.astro", "node_modules/.vite", ".astro", ".turbo",
               ".angular/cache", ".parcel-cache", ".docusaurus", ".nx/cache", ".cache")  # fmt: skip
-_LOCKFILES = ("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb")
+_LOCKFILES = ("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb",
+              "deno.lock")  # fmt: skip
 _KEYED = (*_LOCKFILES, "package.json", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pnpmfile.cjs")
 _OF_INSTALL = frozenset({"preinstall", "install", "postinstall", "preprepare", "prepare", "postprepare"})
 _COPY_S = 300

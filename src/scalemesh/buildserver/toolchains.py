@@ -17,7 +17,7 @@ from scalemesh.errors import BuildFailed, InfrastructureFault
 SOCKET = "toolchains.sock"
 TIMEOUT_S = 300.0
 _RETRY_S = 0.5
-_MANAGERS = frozenset({"pnpm", "yarn", "bun"})
+_MANAGERS = frozenset({"pnpm", "yarn", "bun", "deno"})
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,16 @@ _MAX_AUTHOR = 200
 _MAX_COMMITS = 2048  # GitHub lists no more
 _MAX_FILES = 3000
 _OF_WORKSPACE = frozenset(
-    ("package.json", "package-lock.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", "yarn.lock", "bun.lock", "bun.lockb")
+    (
+        "package.json",
+        "package-lock.json",
+        "pnpm-lock.yaml",
+        "pnpm-workspace.yaml",
+        "yarn.lock",
+        "bun.lock",
+        "bun.lockb",
+        "deno.lock",
+    )
 )
 _BRANCH = "refs/heads/"
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")

@@ -19,10 +19,12 @@ LOCKFILES = {
     "pnpm-lock.yaml": "pnpm",
     "package-lock.json": "npm",
     "npm-shrinkwrap.json": "npm",
+    "deno.lock": "deno",
 }
-_PRECEDENCE = ("yarn.lock", "pnpm-lock.yaml", "package-lock.json", "npm-shrinkwrap.json", "bun.lock", "bun.lockb")
+_PRECEDENCE = ("yarn.lock", "pnpm-lock.yaml", "package-lock.json", "npm-shrinkwrap.json", "bun.lock", "bun.lockb",
+               "deno.lock")  # fmt: skip
 _PNPM_OF_LOCKFILE = {"5": "7", "6": "8", "9": "10"}
-_FIELD = re.compile(r"(npm|pnpm|yarn|bun)@(\d+(?:\.\d+){0,2})")
+_FIELD = re.compile(r"(npm|pnpm|yarn|bun|deno)@(\d+(?:\.\d+){0,2})")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Manager:
     source: str
 
     def run(self, script: str) -> str:
-        return f"{self.name} run {script}"
+        return f"deno task {script}" if self.name == "deno" else f"{self.name} run {script}"
 
     def install(self, project: str) -> str:
         """The command, to be run in `project`."""
@@ -46,6 +48,8 @@ class Manager:
             return ("npm ci" if frozen else "npm install") + (f" --prefix={away}" if away else "")
         if self.name == "yarn" and not self._is_classic:
             return "yarn install --immutable" if frozen else "yarn install --no-immutable"  # CI is immutable by default
+        if self.name == "deno":
+            return "deno install --frozen" if frozen else "deno install"
         return f"{self.name} install --frozen-lockfile" if frozen else f"{self.name} install"
 
     @property

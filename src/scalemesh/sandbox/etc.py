@@ -54,5 +54,5 @@ def ca_bundle(environ: Mapping[str, str]) -> Path | None:
 def ca_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Variables for tools that bring their own authorities, only where the operator has added some."""
     custom = environ.get("SSL_CERT_FILE") or environ.get("NODE_EXTRA_CA_CERTS")
-    names = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "PIP_CERT")
+    names = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "PIP_CERT", "DENO_CERT")
     return dict.fromkeys(names, CA_BUNDLE) if custom else {}

