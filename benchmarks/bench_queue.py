@@ -62,10 +62,10 @@ async def _main() -> None:
             await migrate(url)  # not `fresh`, which switches fsync off
         urls["postgres"] = fresh
         for engine, (busy, idle) in urls.items():
+            waits, disk = await _idle(idle, folder)  # first: a server that has just worked is not an idle one
+            results |= _waits(engine, waits) | _waits(f"{engine}_disk", disk)
             rate, jain = await _claims(busy)
             results |= {f"{engine}_claims_per_s": rate, f"{engine}_claim_ms": 1000 / rate, f"{engine}_jain": jain}
-            waits, disk = await _idle(idle, folder)
-            results |= _waits(engine, waits) | _waits(f"{engine}_disk", disk)
             print({name: round(value, 3) for name, value in results.items() if name.startswith(engine)}, flush=True)
         peers = {
             "procrastinate": await procrastinate_peer(await server.empty(), DEPLOYMENTS, IDLE),
