@@ -17,14 +17,17 @@ class _Answer:
     """Collects one response; llhttp calls the `on_…` methods."""
 
     def __init__(self) -> None:
+        self.parser = httptools.HttpResponseParser(self)
         self.body = bytearray()
         self.complete = False
+        self.keep_alive = False
 
     def on_body(self, data: bytes) -> None:
         self.body += data
 
     def on_message_complete(self) -> None:
         self.complete = True
+        self.keep_alive = self.parser.should_keep_alive()  # a moment later it has forgotten
 
 
 class HttpClient:
@@ -65,15 +68,14 @@ class HttpClient:
         writer.write(message)
         await writer.drain()
         answer = _Answer()
-        parser = httptools.HttpResponseParser(answer)
         while not answer.complete:
             data = await reader.read(_READ_BYTES)
             if not data:
                 raise ConnectionResetError("the connection was closed")
-            parser.feed_data(data)
-        if not parser.should_keep_alive():
+            answer.parser.feed_data(data)
+        if not answer.keep_alive:
             self.close()
-        return parser.get_status_code(), bytes(answer.body)
+        return answer.parser.get_status_code(), bytes(answer.body)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         context = ssl.create_default_context() if self._tls else None
