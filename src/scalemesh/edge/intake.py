@@ -1,9 +1,9 @@
 """Requests as llhttp reports them, in strict mode, and what is refused on top.
 
 llhttp refuses two lengths at once, folded lines, bare CR or LF, and bytes after `Connection: close`. Refused here:
-repeated Host, transfer codings in HTTP/1.0 or other than `chunked`, HTTP/0.9 and 2.0, sizes over the limits. Trailers
-are dropped. A body is thrown away, unless another site is to answer: then it is handed on as it comes in, and read no
-faster than it goes out.
+repeated Host, transfer codings in HTTP/1.0 or other than `chunked`, HTTP/0.9 and 2.0, fragments, sizes over the limits.
+Trailers are dropped. A body is thrown away, unless another site is to answer: then it is handed on as it comes in, and
+read no faster than it goes out.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -47,7 +47,7 @@ class Intake:
         self._body: Incoming | None = None  # of a request that is already passed on, while it comes in
         self._tunnelling = False  # what comes in is no longer HTTP: all of it is the body
         self._body_bytes = 0
-        self._pending_bytes = 0  # since the last request was complete, those under way now included
+        self._pending_bytes = 0  # since the last request, or piece of a body passed on; those under way now included
         self._repeats = 0  # of header names
         self._request: Request | None = None  # its body comes in chunks
         self._completed = False
@@ -86,6 +86,7 @@ class Intake:
     def on_body(self, data: bytes) -> None:
         if self._body is not None:
             self._body.feed(data)
+            self._pending_bytes = 0
             return
         self._body_bytes += len(data)
         if self._body_bytes > MAX_BODY_BYTES:
@@ -122,6 +123,8 @@ class Intake:
         self._target = b""
         if b"?" in target:
             target, _, query = target.partition(b"?")
+            if b"#" in query:
+                raise Refused(400)
         host = headers.get(b"host", b"")
         request = Request(parser.get_method(), target, query, headers, host, parser.should_keep_alive())
         if b"connection" in headers or not request.keep_alive:
@@ -141,6 +144,7 @@ class Intake:
             request.check_coding()
         if not self._deaf and not request.upgrade and self._worker.serving.proxies(request):
             self._body = request.body = Incoming(self._regulate)
+            self._pending_bytes = 0
             self._take(request)
 
     def _repeat(self, name: bytes, value: bytes) -> None:

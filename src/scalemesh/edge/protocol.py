@@ -17,7 +17,7 @@ from scalemesh.edge.filesender import FileSender
 from scalemesh.edge.intake import Intake
 from scalemesh.edge.parts import Part, PartAnswer
 from scalemesh.edge.peers import preface
-from scalemesh.edge.request import MAX_REQUEST_BYTES, Refused, Request
+from scalemesh.edge.request import MAX_HEADER_BYTES, MAX_REQUEST_BYTES, Refused, Request
 from scalemesh.edge.responses import REFUSALS, FileSlice, Response
 from scalemesh.edge.upstream.target import Proxied
 
@@ -104,7 +104,7 @@ class Connection(Intake, asyncio.Protocol):
                 self._deaf = True  # answered as if no upgrade was asked for; what follows is not HTTP/1.1
         except httptools.HttpParserError as error:
             if self._body is not None:
-                self._transport.abort()  # half a body is with an upstream, which must not take it for a whole one
+                self._break_off(_status_of(error))
             elif not self._deaf:
                 self._refuse(_status_of(error))
         if self._completed:
@@ -186,8 +186,9 @@ class Connection(Intake, asyncio.Protocol):
 
     def _wait_for_more(self) -> None:
         if self._body is not None:
-            self._pending_bytes = 0
-            return  # the exchange has its own limits
+            if self._pending_bytes > MAX_HEADER_BYTES:
+                self._break_off(431)  # chunk extensions or trailers; for the rest the exchange has its own limits
+            return
         self._started_at = self._started_at or self._worker.tick
         if self._pending_bytes > MAX_REQUEST_BYTES:
             self._refuse(431)
@@ -205,6 +206,12 @@ class Connection(Intake, asyncio.Protocol):
             self._enqueue(status)
         else:
             self._write_refusal(status)
+
+    def _break_off(self, status: int) -> None:
+        """Half a body is with an upstream, which must not take it for a whole one."""
+        self._deaf = True
+        if self._body is not None:
+            self._body.break_off(status)
 
     def _write_refusal(self, status: int) -> None:
         self._transport.write(self._worker.lines.close[status] + REFUSALS[status].full)

@@ -3,7 +3,7 @@
 import msgspec
 
 from scalemesh.edge.upstream.incoming import Incoming
-from scalemesh.rules.targets import split_absolute
+from scalemesh.rules.targets import parse_host, split_absolute
 
 MAX_TARGET_BYTES = 8 * 1024
 MAX_HEADER_BYTES = 32 * 1024
@@ -59,7 +59,7 @@ class Request(msgspec.Struct, gc=False):
             self.target = b"/"
         elif not self.target.startswith(b"/"):
             absolute = split_absolute(self.target)
-            if absolute is None:
+            if absolute is None or (self.host and parse_host(self.host) is None):
                 raise Refused(400)
             self.host, self.target = absolute
         if b"host" not in self.headers and not self.http10:

@@ -15,7 +15,7 @@ _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(/[^?#]*)?(\?[^#]*)?", re.IGNORECAS
 
 def parse_path(raw: bytes) -> str | None:
     """`/caf%C3%A9` → `/café`: decoded once, UTF-8, NFC, dot segments resolved; None if that is not possible."""
-    if not raw.startswith(b"/") or _BAD_ESCAPE.search(raw):
+    if not raw.startswith(b"/") or b"#" in raw or _BAD_ESCAPE.search(raw):
         return None
     try:
         path = (unquote_to_bytes(raw) if b"%" in raw else raw).decode()

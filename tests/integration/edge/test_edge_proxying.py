@@ -223,6 +223,7 @@ class TestSmuggling:
         ask(wire, "/api/", "Transfer-Encoding: chunked", method="POST", body=b"3\r\nabc\r\n")
         assert begun.wait(DEADLINE_S)
         wire.send(b"nonsense\r\n0\r\n\r\n")
+        assert wire.answer().status == 400
         assert wire.closed()
         assert ended.wait(DEADLINE_S)
         assert not got.endswith(b"0\r\n\r\n")

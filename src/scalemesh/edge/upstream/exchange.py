@@ -13,6 +13,7 @@ from scalemesh.edge.request import Request
 from scalemesh.edge.responses import CLIENT_LEFT, REFUSALS, Response
 from scalemesh.edge.upstream import failures, fields
 from scalemesh.edge.upstream.failures import Refusal
+from scalemesh.edge.upstream.incoming import BrokenOff
 from scalemesh.edge.upstream.pools import Pools
 from scalemesh.edge.upstream.target import Proxied
 
@@ -118,7 +119,8 @@ class Exchange:
         body = self._request.body
         if body is None or self._request.is_websocket:
             return
-        if b"expect" in self._request.headers and not body.total and not body.complete:
+        waits = b"expect" in self._request.headers and not self._request.http10
+        if waits and not body.total and not body.complete:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while True:
             deadline.reschedule(None)
@@ -127,6 +129,8 @@ class Exchange:
                     data = await body.read()
             except TimeoutError:
                 raise Refusal(failures.CLIENT_STALLED) from None
+            except BrokenOff as broken:
+                raise Refusal(REFUSALS[broken.status]) from None
             deadline.reschedule(asyncio.get_running_loop().time() + self._limits.timeout_s)
             if not data:
                 return

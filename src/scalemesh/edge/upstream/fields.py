@@ -31,11 +31,15 @@ def hops(request: Request) -> int:
 
 
 def to_upstream(request: Request, authority: bytes, client: str) -> list[tuple[bytes, bytes]]:
-    """The fields of the upstream's request. What the client says about itself is replaced by what is known."""
+    """The fields of the upstream's request. What the client says about itself is replaced by what is known.
+
+    Many servers read `X_Forwarded_For` as `X-Forwarded-For` (RFC 3875 §4.1.18), so both go.
+    """
     headers = request.headers
     dropped = _HOP | _ASKED_ANEW | _CLIENT_SAYS | _named_by(headers.get(b"connection", b""))
     via = headers.get(b"via")
-    fields = [(b"Host", authority), *((name, value) for name, value in headers.items() if name not in dropped)]
+    kept = ((name, value.strip()) for name, value in headers.items() if name.replace(b"_", b"-") not in dropped)
+    fields = [(b"Host", authority), *kept]
     fields += [
         (b"X-Forwarded-For", client.encode()),
         (b"X-Forwarded-Host", request.host),
@@ -47,7 +51,7 @@ def to_upstream(request: Request, authority: bytes, client: str) -> list[tuple[b
     elif b"transfer-encoding" in headers:
         fields.append((b"Transfer-Encoding", b"chunked"))
     elif b"content-length" in headers:
-        fields.append((b"Content-Length", headers[b"content-length"]))
+        fields.append((b"Content-Length", b"%d" % int(headers[b"content-length"])))
     return fields
 
 
