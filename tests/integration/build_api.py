@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from scalemesh.artifacts import frames
 from scalemesh.buildserver.control.memory import MemoryControl
-from scalemesh.core.build import Batch, ClaimRequest, Missing, MissingAnswer, SignedPuts
+from scalemesh.core.build import Batch, CacheArchive, CacheIndex, ClaimRequest, Missing, MissingAnswer, SignedPuts
 from scalemesh.core.documents import Document, decode, encode
 from scalemesh.core.manifest import Manifest
 from scalemesh.errors import NotFound, ScaleMeshError, Unavailable
@@ -49,8 +49,9 @@ class BuildApi:
                 await serving
 
     def _app(self) -> Starlette:
-        route = Route("/v1/builds/{attempt}/{act}", self._answer, methods=["GET", "POST"])
-        return Starlette(routes=[route], exception_handlers={ScaleMeshError: _problem})
+        paths = ("/v1/builds/{attempt}/{act}", "/v1/builds/{attempt}/{act}/{sha256}")
+        routes = [Route(path, self._answer, methods=["GET", "POST"]) for path in paths]
+        return Starlette(routes=routes, exception_handlers={ScaleMeshError: _problem})
 
     async def _answer(self, request: Request) -> Response:
         if self.is_away:
@@ -64,6 +65,8 @@ class BuildApi:
             return StreamingResponse(control.source())
         if act == "blobs":
             return await _store(control, request)
+        if act == "caches":
+            return await _caches(control, request)
         body = await request.body()
         if act == "claim":
             return _json(await control.claim(decode(ClaimRequest, body).nonce))
@@ -77,6 +80,16 @@ class BuildApi:
             return _json(SignedPuts(puts=await control.presign(decode(Missing, body).blobs)))
         await control.manifest(decode(Manifest, body))
         return Response(status_code=204)
+
+
+async def _caches(control: MemoryControl, request: Request) -> Response:
+    if sha256 := request.path_params.get("sha256"):
+        wanted = CacheArchive(path="", sha256=sha256, size=0)
+        return Response(b"".join([chunk async for chunk in control.archive(wanted)]))
+    if request.method == "GET":
+        return _json(await control.caches())
+    await control.leave(decode(CacheIndex, await request.body()))
+    return Response(status_code=204)
 
 
 async def _store(control: MemoryControl, request: Request) -> Response:

@@ -1,8 +1,8 @@
-"""Signed addresses at which a build server may put one blob itself, past the API: S3 only.
+"""Signed addresses at which a build server may put or read one blob itself, past the API: S3 only.
 
-The blob's SHA-256 is among the signed headers, so the store refuses any other bytes (BadDigest), and `If-None-Match`
-lets nobody write over what is there. A signature lives for SIGNED_S; whoever holds it can do nothing else with it.
-botocore signs, because obstore signs no headers; keys come from where AWS's tools look for them.
+To put: the blob's SHA-256 is among the signed headers, so the store refuses any other bytes (BadDigest), and
+`If-None-Match` lets nobody write over what is there. A signature lives for SIGNED_S; whoever holds it can do nothing
+else with it. botocore signs, because obstore signs no headers; keys come from where AWS's tools look for them.
 """
 
 import base64
@@ -31,22 +31,21 @@ class Presigner:
         """One for each blob, in order; [] where the store does not sign. Raises BadSettings."""
         return [self._put(team, ref) for ref in refs] if self._bucket else []
 
+    def gets(self, team: str, hashes: Sequence[str]) -> dict[str, str]:
+        """Blob → where it is read; {} where the store does not sign. Raises BadSettings."""
+        return {sha256: self._url("get_object", team, sha256) for sha256 in hashes} if self._bucket else {}
+
     def _put(self, team: str, ref: BlobRef) -> SignedPut:
         checksum = base64.b64encode(bytes.fromhex(ref.sha256)).decode()
-        path = blob_path(team, ref.sha256)
-        url = self._client.generate_presigned_url(
-            "put_object",
-            Params={
-                "Bucket": self._bucket,
-                "Key": f"{self._prefix}/{path}" if self._prefix else path,
-                "ChecksumSHA256": checksum,
-                "ContentLength": ref.size,
-                "IfNoneMatch": "*",
-            },
-            ExpiresIn=SIGNED_S,
-        )
+        signed = {"ChecksumSHA256": checksum, "ContentLength": ref.size, "IfNoneMatch": "*"}
+        url = self._url("put_object", team, ref.sha256, **signed)
         headers = {"Content-Length": str(ref.size), "If-None-Match": "*", "x-amz-checksum-sha256": checksum}
         return SignedPut(sha256=ref.sha256, url=url, headers=headers)
+
+    def _url(self, act: str, team: str, sha256: str, **headers: object) -> str:
+        path = blob_path(team, sha256)
+        of = {"Bucket": self._bucket, "Key": f"{self._prefix}/{path}" if self._prefix else path}
+        return str(self._client.generate_presigned_url(act, Params={**of, **headers}, ExpiresIn=SIGNED_S))
 
     @cached_property
     def _client(self) -> Any:

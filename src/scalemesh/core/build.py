@@ -142,6 +142,24 @@ class CacheList(Document, frozen=True):
     entries: dict[str, list[str]]
 
 
+class CacheArchive(Document, frozen=True):
+    """One folder (`path`, relative to a build's directory) as a blob: a tar in zstd. `url`: where else it is read."""
+
+    path: str
+    sha256: str
+    size: int
+    url: str = ""
+
+
+class CacheIndex(Document, frozen=True):
+    """Entry → archives in the artifact store, for builds that share no disk.
+
+    From an agent: what this build leaves; an entry without archives has been of use, and stays as it is.
+    """
+
+    entries: dict[str, list[CacheArchive]]
+
+
 class AgentOptions(Document, frozen=True):
     """How a backend starts an agent. `directory` is the build's own; `token` a file that no step sees,
     or `ssm:NAME`, a parameter that the agent's role in AWS may read.

@@ -266,6 +266,20 @@ class Attempt(Base):
     ended_at: Mapped[int | None]  # the attempt is over and may write no more
     cleaned_at: Mapped[int | None]  # the backend has confirmed that nothing of it is left
     outcome: Mapped[str | None] = mapped_column(String(64))
+    caches: Mapped[str | None] = mapped_column(Text)  # JSON of a CacheIndex: what it leaves if it becomes ready
+
+
+class Cache(Base):
+    """One entry of a project's caches in the artifact store: `archives` is JSON of core.build.CacheArchives."""
+
+    __tablename__ = "caches"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    trust: Mapped[str] = mapped_column(String(16), primary_key=True)
+    entry: Mapped[str] = mapped_column(String(80), primary_key=True)
+    team_id: Mapped[str] = mapped_column(String(40), index=True)
+    archives: Mapped[str] = mapped_column(Text)
+    size: Mapped[int]
+    used_at: Mapped[int]
 
 
 class Blob(Base):

@@ -19,6 +19,7 @@ from scalemesh.core.build import (
     BuildErrored,
     BuildIgnored,
     BuildSpec,
+    CacheIndex,
     Claim,
     HeartbeatAnswer,
     SignedPut,
@@ -34,6 +35,7 @@ from scalemesh.db import Database, Wakeup
 from scalemesh.db.tables import Attempt, Deployment, Project
 from scalemesh.deployments import ingest, journal, promotion, totals
 from scalemesh.deployments.blobs import Blobs
+from scalemesh.deployments.caches import BuildCaches
 from scalemesh.deployments.ending import end
 from scalemesh.deployments.ingest import Cursor
 from scalemesh.deployments.policy import BuildPolicy
@@ -76,6 +78,7 @@ class Builds:
         sites: Sites,
         policy: BuildPolicy,
         blobs: Blobs,
+        caches: BuildCaches,
         uploads: Uploads,
         routes: Routes,
         clock: Callable[[], int],
@@ -89,6 +92,7 @@ class Builds:
         self._sites = sites
         self._policy = policy
         self._blobs = blobs
+        self._caches = caches
         self._uploads = uploads
         self._routes = routes
         self._clock = clock
@@ -192,6 +196,19 @@ class Builds:
         await self._check(build)
         await self._blobs.accept(build.team, refs)
 
+    async def caches(self, build: Build) -> CacheIndex:
+        """What earlier builds have left for this one."""
+        return await self._caches.readable(await self._check(build))
+
+    async def archive(self, build: Build, sha256: str) -> AsyncIterator[bytes]:
+        """One archive of those. Raises NotFound."""
+        return await self._caches.stream(await self._check(build), sha256)
+
+    async def leave(self, build: Build, index: CacheIndex) -> None:
+        """What this one leaves to later ones, if it becomes ready. Raises InvalidInput."""
+        await self._check(build)
+        await self._caches.propose(build.attempt, build.team, index)
+
     async def source_tar(self, build: Build) -> AsyncIterator[bytes]:
         """The uploaded files. Raises NotFound when the source is a repository."""
         row = await self._check(build)
@@ -265,6 +282,7 @@ class Builds:
             row.output_bytes = sum(entry.identity.size for entry in manifest.files.values())
             attempt.ended_at, attempt.outcome = now, State.READY
             project = await promotion.lock_project(session, row.project_id)
+            await self._caches.adopt(session, row, attempt)
             version = await promotion.publish(session, row, project, self._sites.host(row.host_label), now)
             await totals.add(session, totals.of_steps(row))
             return version

@@ -17,12 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scalemesh.artifacts import receipt
 from scalemesh.artifacts.store import BlobStore
-from scalemesh.core.build import BlobRef, Source, UploadSource, UploadTree
+from scalemesh.core.build import BlobRef, CacheArchive, Source, UploadSource, UploadTree
 from scalemesh.core.documents import decode
 from scalemesh.core.manifest import Manifest
 from scalemesh.db import Database
-from scalemesh.db.tables import Blob, Deployment, Installation, Team
+from scalemesh.db.tables import Blob, Cache, Deployment, Installation, Team
 from scalemesh.deployments.blobs import Blobs, slices
+from scalemesh.deployments.caches import BuildCaches
 from scalemesh.errors import NotFound
 
 DAY_MS = 24 * 3600 * 1000
@@ -47,15 +48,26 @@ class Collected:
 class Collector:
     """`keep_ms`: how long a promise holds, at least as long as the longest build."""
 
-    def __init__(self, db: Database, store: BlobStore, blobs: Blobs, clock: Callable[[], int], keep_ms: int) -> None:
+    def __init__(
+        self,
+        db: Database,
+        store: BlobStore,
+        blobs: Blobs,
+        caches: BuildCaches,
+        clock: Callable[[], int],
+        keep_ms: int,
+    ) -> None:
         self._db = db
         self._store = store
         self._blobs = blobs
+        self._caches = caches
         self._clock = clock
         self._keep_ms = keep_ms
 
     async def collect(self, *, dry_run: bool = False) -> Collected:
         """All teams, one after the other. Several at once do no harm. Raises Unavailable, and is to be run again."""
+        if not dry_run:
+            await self._caches.expire()
         async with self._db.read() as session:
             teams = (await session.scalars(select(Team.id).order_by(Team.id))).all()
         total = Collected()
@@ -107,11 +119,12 @@ class Collector:
             return {row.sha256: row.size for row in await session.execute(query)}
 
     async def _needed(self, team_id: str, seen: set[str]) -> set[str]:
-        """What the team's deployments are made of, but those documents that were `seen`, which grows."""
+        """What the team's deployments and caches are made of, but those documents that were `seen`, which grows."""
         query = select(Deployment.manifest_sha256, Deployment.source).where(Deployment.team_id == team_id)
         async with self._db.read() as session:
             rows = (await session.execute(query)).all()
-        needed: set[str] = set()
+            caches = (await session.scalars(select(Cache.archives).where(Cache.team_id == team_id))).all()
+        needed = {archive.sha256 for cache in caches for archive in decode(list[CacheArchive], cache)}
         for manifest, source in rows:
             if manifest and manifest not in seen:
                 seen.add(manifest)

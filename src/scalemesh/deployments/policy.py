@@ -11,7 +11,8 @@ class BuildPolicy:
     """`attempts`: tries at one deployment when the platform is at fault; a clean shutdown does not count.
 
     `team_weights`: shares of the queue by team slug, 1 where a team is not named. `queue_limit` (queued at once) and
-    `hourly_limit` (made within an hour) are a team's, 0 is none. `has_room`: whether the disk takes one more build.
+    `hourly_limit` (made within an hour) are a team's, 0 is none. `cache_bytes`: of one project's production, and of
+    its branches, in the artifact store. `has_room`: whether the disk takes one more build.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -23,6 +24,7 @@ class BuildPolicy:
     team_weights: Mapping[str, int] = field(default_factory=dict)
     queue_limit: int = 0
     hourly_limit: int = 0
+    cache_bytes: int = 4 * 1024**3
     has_room: Callable[[], bool] = lambda: True
 
     @property

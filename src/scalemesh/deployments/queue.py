@@ -15,6 +15,7 @@ from scalemesh.core.state import Event, State
 from scalemesh.db import Database, Wakeup
 from scalemesh.db.tables import Attempt, Deployment
 from scalemesh.deployments import fairness, journal, totals
+from scalemesh.deployments.caches import scope_of
 from scalemesh.deployments.ending import attempt_row, end
 from scalemesh.deployments.policy import BuildPolicy
 from scalemesh.deployments.state import CANCELED, Cause, advance
@@ -41,7 +42,7 @@ class Claimed:
 
     @property
     def caches(self) -> CacheScope:
-        return _caches(self.project, self.target)
+        return scope_of(self.project, self.target)
 
 
 @dataclass(frozen=True)
@@ -241,11 +242,7 @@ def _reason(attempt: Attempt, deployment: Deployment, now: int) -> Reason:
 def _kept(attempt: Attempt, deployment: Deployment) -> CacheScope | None:
     if attempt.outcome != State.READY:
         return None
-    return _caches(deployment.project_id, deployment.target)
-
-
-def _caches(project: str, target: str) -> CacheScope:
-    return CacheScope(project=project, trust="production" if target == "production" else "branch")
+    return scope_of(deployment.project_id, deployment.target)
 
 
 def _live(row: Attempt) -> Live:

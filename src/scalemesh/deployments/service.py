@@ -21,6 +21,7 @@ from scalemesh.db.tables import Deployment, Project, PromotionKind
 from scalemesh.deployments import journal, promotion, removal
 from scalemesh.deployments.blobs import Blobs
 from scalemesh.deployments.builds import Builds
+from scalemesh.deployments.caches import BuildCaches
 from scalemesh.deployments.collect import Collector
 from scalemesh.deployments.contents import Contents
 from scalemesh.deployments.creation import Creation
@@ -96,8 +97,11 @@ class Deployments:
         self.queue = Queue(db, logs, wakeup, policy, clock)
         self.hooks = Hooks(db, logs, wakeup, projects, self._creation, clock)
         self.uploads = Uploads(projects, blobs, store)
-        self.collector = Collector(db, store, blobs, clock, keep_ms=policy.promise_s * 1000)
-        self.builds = Builds(db, store, logs, wakeup, projects, sites, policy, blobs, self.uploads, self.routes, clock)
+        caches = BuildCaches(db, store, blobs, clock, policy.cache_bytes)
+        self.collector = Collector(db, store, blobs, caches, clock, keep_ms=policy.promise_s * 1000)
+        self.builds = Builds(
+            db, store, logs, wakeup, projects, sites, policy, blobs, caches, self.uploads, self.routes, clock
+        )
 
     async def create(self, actor: Actor, project_ref: str, new: NewDeployment) -> DeploymentView:
         """Queues a deployment. What it is made of is looked up first: nothing is left behind when that fails.

@@ -116,6 +116,7 @@ def _policy(settings: Settings) -> BuildPolicy:
         team_weights=_weights(build.team_weights),
         queue_limit=build.queue_limit,
         hourly_limit=build.hourly_limit,
+        cache_bytes=build.cache_bytes,
         has_room=lambda: shutil.disk_usage(settings.data_dir).free >= settings.min_free_disk_bytes,
     )
 

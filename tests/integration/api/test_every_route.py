@@ -94,8 +94,8 @@ async def test_streams_are_listed(services: Services) -> None:
 
 
 def filled(path: str, **values: str) -> str:
-    given = {"project": "blog", "deployment": "dpl_x", "token": "tok_x", "key": "KEY", "attempt": "att_x"} | values
-    return path.format(**given)
+    given = {"project": "blog", "deployment": "dpl_x", "token": "tok_x", "key": "KEY", "attempt": "att_x"}
+    return path.format(**given | {"sha256": "0" * 64} | values)
 
 
 def body(path: str, method: str) -> object:

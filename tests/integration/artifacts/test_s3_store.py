@@ -81,9 +81,16 @@ async def test_an_edge_reads_with_keys_that_cannot_write(
         await edges.put(TEAM, sha256(b"planted"), b"planted")
 
 
+async def test_a_blob_is_read_at_its_signed_address_alone(url: str) -> None:
+    await BlobStore(url).put(TEAM, sha256(DATA), DATA)
+    address = Presigner(url).gets(TEAM, [REF.sha256])[REF.sha256]
+    assert read(address) == (200, DATA)
+    assert read(address.replace(TEAM, "team_other"))[0] == 403
+
+
 @pytest.mark.parametrize("url", ["file:///var/lib/x", "memory:///", "gs://bucket/x"])
 def test_other_stores_sign_nothing(url: str) -> None:
-    assert Presigner(url).puts(TEAM, [REF]) == []
+    assert (Presigner(url).puts(TEAM, [REF]), Presigner(url).gets(TEAM, [REF.sha256])) == ([], {})
 
 
 def signed(url: str) -> SignedPut:
@@ -99,3 +106,12 @@ def send(put: SignedPut, data: bytes, headers: Mapping[str, str] | None = None) 
     except urllib.error.HTTPError as error:
         with error:
             return error.code
+
+
+def read(url: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(url, timeout=20) as response:
+            return int(response.status), response.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()

@@ -9,7 +9,7 @@ import pytest
 from scalemesh.buildserver.control.base import Control
 from scalemesh.buildserver.control.http import HttpControl
 from scalemesh.buildserver.control.memory import MemoryControl
-from scalemesh.core.build import Batch, BlobRef, StepStarted
+from scalemesh.core.build import Batch, BlobRef, CacheArchive, CacheIndex, StepStarted
 from scalemesh.core.logs import LogLine
 from scalemesh.core.manifest import Entry, Manifest
 from scalemesh.errors import Conflict, InvalidInput, NotFound, ScaleMeshError, TooLarge, Unavailable
@@ -84,6 +84,20 @@ async def test_manifest(control: Control, memory: MemoryControl) -> None:
     made = Manifest(files={"/index.html": entry})
     await control.manifest(made)
     assert memory.published == made
+
+
+async def test_caches_are_found_read_and_left(control: Control, memory: MemoryControl) -> None:
+    archive = CacheArchive(path="workspace/.next/cache", sha256=sha256(BIG), size=len(BIG))
+    memory.cached, memory.archives = CacheIndex(entries={"framework": [archive]}), {archive.sha256: BIG}
+    (found,) = (await control.caches()).entries["framework"]
+    assert b"".join([chunk async for chunk in control.archive(found)]) == BIG
+    await control.leave(CacheIndex(entries={"downloads": [archive], "framework": []}))
+    assert memory.left == CacheIndex(entries={"downloads": [archive], "framework": []})
+
+
+async def test_archive_that_has_gone(control: Control) -> None:
+    with pytest.raises(NotFound):
+        await anext(aiter(control.archive(CacheArchive(path="x", sha256=sha256(b"gone"), size=4))))
 
 
 async def test_source(control: Control) -> None:

@@ -11,6 +11,7 @@ from scalemesh.buildserver.retry import retrying
 from scalemesh.core.build import UploadFile
 from scalemesh.deployments import NewDeployment, NewUpload
 from scalemesh.deployments.blobs import Blobs
+from scalemesh.deployments.caches import BuildCaches
 from scalemesh.deployments.collect import Collected, Collector
 from scalemesh.errors import Conflict, NotFound, Unavailable
 from scalemesh.testing.factories import DISPATCHER, Kit, frames, ref
@@ -125,7 +126,8 @@ async def test_an_upload_that_stored_before_the_bytes_went_sends_them_again(kit:
     """The race that would leave a row without bytes."""
     actor, store = await kit.actor(), SlowStore()
     blobs = Blobs(kit.db, store, kit.clock)
-    collector = Collector(kit.db, store, blobs, kit.clock, keep_ms=3600_000)
+    caches = BuildCaches(kit.db, store, blobs, kit.clock, max_bytes=0)
+    collector = Collector(kit.db, store, blobs, caches, kit.clock, keep_ms=3600_000)
     store.go_on.set()
     await blobs.put(actor.team_id, ref(b"x").sha256, b"x")
     kit.clock.advance(seconds=LATER_S)

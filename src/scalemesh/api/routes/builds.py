@@ -11,6 +11,7 @@ from scalemesh.api.services import Wired
 from scalemesh.core.build import (
     Batch,
     BatchAnswer,
+    CacheIndex,
     Claim,
     ClaimRequest,
     HeartbeatAnswer,
@@ -95,6 +96,25 @@ async def publish(
 ) -> None:
     """What the deployment serves; it is ready when this answers."""
     await services.deployments.builds.accept_manifest(build, manifest)
+
+
+@router.get("/builds/{attempt}/caches", dependencies=BY_AGENT)
+async def caches(build: Attempted, services: Wired) -> CacheIndex:
+    """Archives that earlier builds of the project have left for this one."""
+    return await services.deployments.builds.caches(build)
+
+
+@router.get("/builds/{attempt}/caches/{sha256}", dependencies=BY_AGENT)
+async def archive(build: Attempted, services: Wired, sha256: str) -> Response:
+    """One of those archives."""
+    chunks = await services.deployments.builds.archive(build, sha256)
+    return StreamingResponse(chunks, media_type="application/zstd")
+
+
+@router.post("/builds/{attempt}/caches", status_code=204, dependencies=BY_AGENT)
+async def leave_caches(build: Attempted, services: Wired, index: Annotated[CacheIndex, body(CacheIndex)]) -> None:
+    """What this build leaves to later ones, if it becomes ready; its blobs have been sent."""
+    await services.deployments.builds.leave(build, index)
 
 
 @router.get("/builds/{attempt}/source", dependencies=BY_AGENT)

@@ -4,7 +4,16 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
-from scalemesh.core.build import Batch, BatchAnswer, BlobRef, Claim, HeartbeatAnswer, SignedPut
+from scalemesh.core.build import (
+    Batch,
+    BatchAnswer,
+    BlobRef,
+    CacheArchive,
+    CacheIndex,
+    Claim,
+    HeartbeatAnswer,
+    SignedPut,
+)
 from scalemesh.core.manifest import Manifest
 from scalemesh.errors import Conflict, Forbidden, NotFound, Unauthenticated
 
@@ -62,6 +71,18 @@ class Control(ABC):
     @abstractmethod
     async def stored(self, blobs: Sequence[BlobRef]) -> None:
         """Says that these have been put."""
+
+    @abstractmethod
+    async def caches(self) -> CacheIndex:
+        """The archives that earlier builds have left for this one."""
+
+    @abstractmethod
+    def archive(self, archive: CacheArchive) -> AsyncIterator[bytes]:
+        """One archive of those; whoever reads it compares its hash."""
+
+    @abstractmethod
+    async def leave(self, index: CacheIndex) -> None:
+        """What this build leaves to later ones, if it becomes ready; its blobs have been stored."""
 
     @abstractmethod
     async def manifest(self, manifest: Manifest) -> None:

@@ -15,6 +15,8 @@ from scalemesh.core.build import (
     Batch,
     BatchAnswer,
     BlobRef,
+    CacheArchive,
+    CacheIndex,
     Claim,
     ClaimRequest,
     HeartbeatAnswer,
@@ -87,16 +89,8 @@ class HttpControl(Control):
     async def heartbeat(self) -> HeartbeatAnswer:
         return decode(HeartbeatAnswer, await self._post("heartbeat", b""))
 
-    async def source(self) -> AsyncIterator[bytes]:
-        try:
-            async with self._http.stream("GET", "/source") as response:
-                if response.is_error:
-                    await response.aread()
-                    raise _error(response)
-                async for chunk in response.aiter_bytes(_CHUNK_BYTES):
-                    yield chunk
-        except httpx.HTTPError as error:
-            raise _unreachable(error) from error
+    def source(self) -> AsyncIterator[bytes]:
+        return _read(self._http, "/source")
 
     async def missing(self, blobs: Sequence[BlobRef]) -> set[str]:
         answer = await self._ask("missing", Missing(blobs=list(blobs)), MissingAnswer)
@@ -125,6 +119,21 @@ class HttpControl(Control):
     async def stored(self, blobs: Sequence[BlobRef]) -> None:
         await self._post("stored", encode(Missing(blobs=list(blobs))))
 
+    async def caches(self) -> CacheIndex:
+        try:
+            response = await self._http.get("/caches")
+        except httpx.HTTPError as error:
+            raise _unreachable(error) from error
+        return decode(CacheIndex, _content(response))
+
+    def archive(self, archive: CacheArchive) -> AsyncIterator[bytes]:
+        if archive.url:
+            return _read(self._signed_http, archive.url)
+        return _read(self._http, f"/caches/{archive.sha256}")
+
+    async def leave(self, index: CacheIndex) -> None:
+        await self._post("caches", encode(index))
+
     async def manifest(self, manifest: Manifest) -> None:
         await self._post("manifest", encode(manifest), timeout=_UPLOAD_TIMEOUT)
 
@@ -137,9 +146,25 @@ class HttpControl(Control):
             response = await self._http.post(f"/{name}", content=content, **options)
         except httpx.HTTPError as error:
             raise _unreachable(error) from error
-        if response.is_error:
-            raise _error(response)
-        return response.content
+        return _content(response)
+
+
+async def _read(http: httpx.AsyncClient, url: str) -> AsyncIterator[bytes]:
+    try:
+        async with http.stream("GET", url) as response:
+            if response.is_error:
+                await response.aread()
+                raise _error(response)
+            async for chunk in response.aiter_bytes(_CHUNK_BYTES):
+                yield chunk
+    except httpx.HTTPError as error:
+        raise _unreachable(error) from error
+
+
+def _content(response: httpx.Response) -> bytes:
+    if response.is_error:
+        raise _error(response)
+    return response.content
 
 
 def _unreachable(error: httpx.HTTPError) -> Unavailable:

@@ -4,14 +4,25 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 
 from scalemesh.buildserver.control.base import Blob, Blobs, Control
-from scalemesh.core.build import Batch, BatchAnswer, BlobRef, BuildEvent, Claim, HeartbeatAnswer, SignedPut
+from scalemesh.core.build import (
+    Batch,
+    BatchAnswer,
+    BlobRef,
+    BuildEvent,
+    CacheArchive,
+    CacheIndex,
+    Claim,
+    HeartbeatAnswer,
+    SignedPut,
+)
 from scalemesh.core.logs import LogLine
 from scalemesh.core.manifest import Manifest
 from scalemesh.errors import Conflict, InvalidInput, NotFound, ScaleMeshError
 
 
 class MemoryControl(Control):
-    """`lines`, `events`, `blobs` and `published` are the record. `fault` is raised by every call while it is set."""
+    """`lines`, `events`, `blobs` and `published` are the record, and `left`, its caches. `cached` and `archives` are
+    what it finds of earlier ones. `fault` is raised by every call while it is set."""
 
     def __init__(self, claim: Claim, *, source: bytes = b"") -> None:
         self._claim = claim
@@ -21,6 +32,9 @@ class MemoryControl(Control):
         self.events: list[BuildEvent] = []
         self.blobs: dict[str, bytes] = {}
         self.published: Manifest | None = None
+        self.cached = CacheIndex(entries={})
+        self.archives: dict[str, bytes] = {}
+        self.left: CacheIndex | None = None
         self.heartbeats = 0
         self.canceled = False
         self.fault: ScaleMeshError | None = None
@@ -70,6 +84,20 @@ class MemoryControl(Control):
 
     async def stored(self, blobs: Sequence[BlobRef]) -> None:
         raise NotFound("Nothing has been signed.", code="not_signed")
+
+    async def caches(self) -> CacheIndex:
+        self._answer()
+        return self.cached
+
+    async def archive(self, archive: CacheArchive) -> AsyncIterator[bytes]:
+        self._answer()
+        if archive.sha256 not in self.archives:
+            raise NotFound("No such archive.", code="archive_not_found")
+        yield self.archives[archive.sha256]
+
+    async def leave(self, index: CacheIndex) -> None:
+        self._answer()
+        self.left = index
 
     async def manifest(self, manifest: Manifest) -> None:
         self._answer()
