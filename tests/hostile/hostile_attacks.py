@@ -70,6 +70,14 @@ except urllib.error.HTTPError as error: print("canary", error.code)
 """
 _OWN_NETWORK = "unshare --user --map-root-user --net python3 -c 'import socket; {}' && echo canary"
 _DEVICES = "core|console|fd|full|mqueue|null|ptmx|pts|random|shm|stderr|stdin|stdout|tty|urandom|zero"
+_TERMINAL = """
+import errno, fcntl, os, termios
+os.setsid()
+_, terminal = os.openpty()
+fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+try: fcntl.ioctl(terminal, termios.TIOCSTI, b"x"); print("canary")
+except OSError as error: print("refused" if error.errno == errno.EPERM else "canary", error)
+"""
 _SETUID = """
 import os, shutil
 shutil.copy("/bin/sh", "/tmp/own"); os.chmod("/tmp/own", 0o4755)
@@ -116,6 +124,9 @@ ATTACKS: dict[str, Attack] = {
     "see processes of the host": Attack("cat /proc/[0-9]*/cmdline | grep -aq 'hostile[_]machine' && echo canary"),
     "trace a process": Attack(_SYSCALL.format("101 if x86 else 117, 0, 0, 0, 0")),
     "read another process's memory": Attack(_SYSCALL.format("310 if x86 else 270, os.getpid(), 0, 0, 0, 0, 0")),
+    "write into another process's memory": Attack(
+        "import os; open(f'/proc/{os.getppid()}/mem', 'r+b', 0).close(); print('canary')"
+    ),
     "take its own place in the order of memory kills": Attack(
         "echo 0 > /proc/self/oom_score_adj; test $(cat /proc/self/oom_score_adj) = 0 && echo canary"
     ),
@@ -131,6 +142,22 @@ ATTACKS: dict[str, Attack] = {
     "run without a system call filter": Attack("grep -q '^Seccomp:.0' /proc/self/status && echo canary"),
     "use io_uring": Attack(_SYSCALL.format("425, 1, 0")),
     "use the kernel's keyring": Attack(_SYSCALL.format("250 if x86 else 219, 0, -3, 0")),
+    "use up the machine's asynchronous I/O": Attack(
+        _SYSCALL.format("206 if x86 else 0, 1, ctypes.byref(ctypes.c_ulong(0))")
+    ),
+    "have page faults wait": Attack(_SYSCALL.format("323 if x86 else 282, 1")),
+    "count the processor's events": Attack(_SYSCALL.format("298 if x86 else 241, 0, 0, -1, -1, 0")),
+    "load a program into the kernel": Attack(_SYSCALL.format("321 if x86 else 280, 0, 0, 0")),
+    "take a descriptor out of a process": Attack(_SYSCALL.format("438, -1, 0, 0")),
+    "open files by their number": Attack(_SYSCALL.format("303 if x86 else 264, -100, b'/', 0, 0, 0")),
+    "clone into a user namespace": Attack(_SYSCALL.format("56 if x86 else 220, 0x10000011, 0, 0, 0, 0")),
+    "type into a terminal": Attack(_TERMINAL),
+    "have the kernel load a protocol": Attack(
+        "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 136); print('canary')"
+    ),
+    "start the host's program for core dumps": Attack(
+        "grep -q '^Max core file size *1 ' /proc/self/limits || echo canary"
+    ),
     "find devices": Attack(f"ls /dev | grep -qvxE '{_DEVICES}' && echo canary"),
     # Sockets of the host
     "connect to an abstract socket": Attack(_CONNECT_UNIX.format("\0scalemesh-canary")),

@@ -65,7 +65,8 @@ def options(*, mounts: Iterable[Mount], env: Mapping[str, str], cwd: str, networ
     for name, value in env.items():
         result += ["--setenv", name, value]
     # /proc too: a step that may write its oom_score_adj can make the agent the kernel's first choice.
-    return [*result, "--remount-ro", "/proc", "--remount-ro", "/", "--chdir", cwd]
+    # /dev: a file system in memory without a limit of its own.
+    return [*result, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", cwd]
 
 
 def _system() -> list[str]:

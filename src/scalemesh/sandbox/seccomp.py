@@ -16,7 +16,9 @@ _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _NR, _ARCH, _ARG0_LOW, _ARG1_LOW, _ARG2_LOW = 0, 4, 16, 24, 32  # struct seccomp_data, little-endian
 _CLONE_NAMESPACES = 0x7E020000  # NEWNS|NEWCGROUP|NEWUTS|NEWIPC|NEWUSER|NEWPID|NEWNET
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
-_FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+# The kernel would load a module for any other that is asked for.
+_PROTOCOLS = (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP, socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6)
 _NETLINK_ROUTE = 0  # C libraries list interfaces with it
 
 
@@ -30,7 +32,8 @@ class _Machine:
 _COMMON = {
     "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433,
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "mount_setattr": 442,
-    "clone3": 435, "open_tree_attr": 467, "quotactl_fd": 443, "memfd_secret": 447,
+    "clone3": 435, "open_tree_attr": 467, "quotactl_fd": 443, "memfd_secret": 447, "pidfd_getfd": 438,
+    "process_madvise": 440,
 }  # fmt: skip
 _X86_64 = _Machine(0xC000003E, _COMMON | {
     "clone": 56, "unshare": 272, "setns": 308, "mount": 165, "umount2": 166, "pivot_root": 155, "chroot": 161,
@@ -42,7 +45,7 @@ _X86_64 = _Machine(0xC000003E, _COMMON | {
     "clock_adjtime": 305, "lookup_dcookie": 212, "nfsservctl": 180, "vhangup": 153, "move_pages": 279,
     "migrate_pages": 256, "mbind": 237, "set_mempolicy": 238, "sethostname": 170, "setdomainname": 171,
     "modify_ldt": 154, "personality": 135, "uselib": 134, "ustat": 136, "sysfs": 139, "_sysctl": 156,
-    "fanotify_init": 300, "ioctl": 16, "socket": 41,
+    "fanotify_init": 300, "ioctl": 16, "socket": 41, "io_setup": 206,
 })  # fmt: skip
 _AARCH64 = _Machine(0xC00000B7, _COMMON | {
     "clone": 220, "unshare": 97, "setns": 268, "mount": 40, "umount2": 39, "pivot_root": 41, "chroot": 51,
@@ -53,10 +56,11 @@ _AARCH64 = _Machine(0xC00000B7, _COMMON | {
     "syslog": 116, "settimeofday": 170, "clock_settime": 112, "adjtimex": 171, "clock_adjtime": 266,
     "lookup_dcookie": 18, "nfsservctl": 42, "vhangup": 58, "move_pages": 239, "migrate_pages": 238, "mbind": 235,
     "set_mempolicy": 237, "sethostname": 161, "setdomainname": 162, "personality": 92, "fanotify_init": 262,
-    "ioctl": 29, "socket": 198,
+    "ioctl": 29, "socket": 198, "io_setup": 0,
 })  # fmt: skip
 _MACHINES = {"x86_64": _X86_64, "aarch64": _AARCH64, "arm64": _AARCH64}
-_ENOSYS = {"clone3", "io_uring_setup", "io_uring_enter", "io_uring_register", "memfd_secret"}
+# io_setup: all of a machine share one number of events (fs.aio-max-nr), which one build could use up.
+_ENOSYS = {"clone3", "io_setup", "io_uring_setup", "io_uring_enter", "io_uring_register", "memfd_secret"}
 _BY_ARGUMENT = {"clone", "ioctl", "socket", "personality"}
 
 
@@ -101,12 +105,15 @@ def _ioctl() -> list[bytes]:
 
 
 def _socket() -> list[bytes]:
-    body = [_op(_LD_W_ABS, _ARG0_LOW)]
-    for family in _FAMILIES:
-        body += [_op(_JEQ, family, 0, 1), _op(_RET, _ALLOW)]
-    body += [_op(_JEQ, socket.AF_NETLINK, 1, 0), _errno(errno.EAFNOSUPPORT)]
-    body += [_op(_LD_W_ABS, _ARG2_LOW), _op(_JEQ, _NETLINK_ROUTE, 0, 1), _op(_RET, _ALLOW)]
-    return [*body, _errno(errno.EPROTONOSUPPORT)]
+    protocols = [_op(_LD_W_ABS, _ARG2_LOW)]
+    for protocol in _PROTOCOLS:
+        protocols += [_op(_JEQ, protocol, 0, 1), _op(_RET, _ALLOW)]
+    protocols += [_errno(errno.EPROTONOSUPPORT)]
+    body = [_op(_LD_W_ABS, _ARG0_LOW), _op(_JEQ, socket.AF_UNIX, 0, 1), _op(_RET, _ALLOW)]
+    body += [_op(_JEQ, socket.AF_NETLINK, 0, 4), _op(_LD_W_ABS, _ARG2_LOW), _op(_JEQ, _NETLINK_ROUTE, 0, 1)]
+    body += [_op(_RET, _ALLOW), _errno(errno.EPROTONOSUPPORT)]
+    body += [_op(_JEQ, family, len(_INTERNET) - at, 0) for at, family in enumerate(_INTERNET)]
+    return [*body, _errno(errno.EAFNOSUPPORT), *protocols]
 
 
 def _personality() -> list[bytes]:

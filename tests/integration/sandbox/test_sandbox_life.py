@@ -88,6 +88,24 @@ def test_killing_the_holder_leaves_nothing(start_machine: StartMachine) -> None:
     assert str(machine.directory) not in Path("/proc/self/mountinfo").read_text()
 
 
+def test_a_step_has_no_descriptor_but_its_own_three(run_steps: Run) -> None:
+    script = "import os; print(sorted(os.listdir('/proc/self/fd'), key=int)[:-1], os.listdir('/proc/self/fd')[-1:])"
+    (outcome,) = run_steps(py(script))
+    assert outcome.stdout == "['0', '1', '2'] ['3']\n"
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(("mode", "found"), [("none", "canary\n"), ("bubblewrap", "")])
+def test_shared_memory_of_a_step_is_gone_after_it(mode: str, found: str, run_steps: Run) -> None:
+    key = 0x5CA1E000 + os.getpid()
+    leave = f"import ctypes; assert ctypes.CDLL(None).shmget({key}, 4096, 0o1666) >= 0"
+    look = f"import ctypes; c = ctypes.CDLL(None); found = c.shmget({key}, 0, 0)"
+    look += "\nif found >= 0: c.shmctl(found, 0, 0); print('canary')"
+    left, after = run_steps(py(leave), py(look), mode=mode)
+    assert left.ok
+    assert after.stdout == found
+
+
 def test_a_canceled_step_says_so_and_the_next_one_runs(run_steps: Run) -> None:
     canceled, after = run_steps(sh("sleep 60", cancel_after_s=0.3), sh("echo next"))
     assert canceled.reason == "canceled"
@@ -104,7 +122,7 @@ def test_only_the_documented_files_are_in_etc(run_steps: Run) -> None:
 
 def test_nothing_but_the_mounts_can_be_written(run_steps: Run) -> None:
     (outcome,) = run_steps(
-        sh("for d in / /etc /usr /usr/bin /var /run /home /proc/sys; do touch $d/x 2>/dev/null && echo $d; done")
+        sh("for d in / /dev /etc /usr /usr/bin /var /run /home /proc/sys; do touch $d/x 2>/dev/null && echo $d; done")
     )
     assert outcome.stdout == ""
 

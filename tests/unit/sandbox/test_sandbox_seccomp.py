@@ -41,6 +41,8 @@ def decide(machine: str, number: int, *arguments: int, arch: int | None = None) 
         ("x86_64", 56, (0x003D0F00,)),  # clone, as a thread
         ("x86_64", 16, (0, 0x5413)),  # ioctl TIOCGWINSZ
         ("x86_64", 41, (socket.AF_INET, 1)),
+        ("x86_64", 41, (socket.AF_INET6, 2, 17)),  # UDP
+        ("x86_64", 41, (socket.AF_UNIX, 5)),
         ("x86_64", 41, (socket.AF_NETLINK, 3, 0)),
         ("x86_64", 135, (0xFFFFFFFF,)),  # personality, asking
         ("x86_64", 439, ()),  # faccessat2
@@ -72,6 +74,10 @@ def test_what_builds_need_is_allowed(machine: str, number: int, arguments: tuple
         ("x86_64", 41, (38, 5), errno.EAFNOSUPPORT),  # AF_ALG
         ("x86_64", 41, (40, 1), errno.EAFNOSUPPORT),  # AF_VSOCK
         ("x86_64", 41, (socket.AF_NETLINK, 3, 12), errno.EPROTONOSUPPORT),  # netfilter
+        ("x86_64", 41, (socket.AF_INET, 1, 132), errno.EPROTONOSUPPORT),  # SCTP
+        ("x86_64", 41, (socket.AF_INET6, 2, 136), errno.EPROTONOSUPPORT),  # UDP-Lite
+        ("x86_64", 206, (), errno.ENOSYS),  # io_setup
+        ("x86_64", 438, (), errno.EPERM),  # pidfd_getfd
         ("x86_64", 135, (0x0400000,), errno.EPERM),  # personality READ_IMPLIES_EXEC
         ("x86_64", 0x40000000 | 165, (), errno.ENOSYS),  # x32 mount
         ("aarch64", 40, (), errno.EPERM),  # mount

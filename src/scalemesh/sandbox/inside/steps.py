@@ -119,7 +119,8 @@ def _with_file(option: str, data: bytes, inherited: list[int]) -> list[str]:
 
 def _restrict(rlimits: dict[str, int]) -> None:
     Path("/proc/self/oom_score_adj").write_text("1000")  # the kernel's first choice, before us and the agent
-    for name, wanted in {**rlimits, "RLIMIT_CORE": 0}.items():
+    # 1, not 0: then the kernel does not start the host's program for core dumps either, as root (fs/coredump.c).
+    for name, wanted in {**rlimits, "RLIMIT_CORE": 1}.items():
         kind = getattr(resource, name)
         hard = resource.getrlimit(kind)[1]
         value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
