@@ -44,6 +44,7 @@ except OSError as error:
     print("refused:", error.strerror, flush=True); os.kill(0, 9)
 print("made", made, flush=True); os._exit(0)
 """
+_FILES = 'held = [open("/dev/null") for _ in range(200)]; print("held", len(held))'
 _HOG = f"""
 import time
 held = [bytes([1]) * {MB} for _ in range(300)]
@@ -174,6 +175,9 @@ BUILDS: dict[str, Build] = {
     "bystander": Build(f"{SITE}sleep 2; echo undisturbed", "essential"),
     "fork-bomb": _python(_BOMB, limits={"processes": 60}),
     "fork-bomb-below": _python(_BOMB),
+    "fork-bomb-aside": Build(f"{SITE} b() {{ b | b & }}; b 2>/dev/null", limits={"processes": 60}),
+    "open-files": _python(_FILES, limits={"open_files": 100}),
+    "open-files-below": _python(_FILES),
     "memory": _python(_HOG, group="essential", limits={"memory_bytes": 200 * MB}),
     "memory-below": _python(_HOG, group="essential"),
     "memory-swarm": _python(_SWARM, limits={"memory_bytes": 300 * MB}),

@@ -10,6 +10,7 @@ from scalemesh.sandbox.step import StepResult
 TAIL_BYTES = 32 * 1024  # of a step's output, kept to look for causes
 SEE_LOG = "The last lines of the log say why."
 _GB = 1024**3
+_FEWER = "Make it use fewer, for example with fewer workers, or ask for a higher SCALEMESH_BUILD_PROCESSES."
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,19 @@ _CAUSES = (
     ),
     _cause(
         r"ENOSPC|No space left on device", "disk", "The build ran out of disk space.", "Write fewer or smaller files."
+    ),
+    _cause(
+        r"(?:fork|clone|pthread_create|thread|spawn)\b.{0,60}(?:Resource temporarily unavailable|EAGAIN)|Cannot fork"
+        r"|BlockingIOError: \[Errno 11\]|can't start new thread",
+        "process_limit",
+        "The build was refused more processes or threads.",
+        _FEWER,
+    ),
+    _cause(
+        r"EMFILE|Too many open files",
+        "open_files_limit",
+        "The build was refused more open files.",
+        "Open fewer at once, or ask for a higher SCALEMESH_BUILD_OPEN_FILES.",
     ),
     _cause(
         r"Missing script: \"?([\w:-]+)",
@@ -80,6 +94,12 @@ def of_limit(result: StepResult, limits: Limits) -> BuildFailed | None:
             f"The build needed more disk than its {limits.disk_bytes / _GB:.3g} GB.",
             code="disk",
             hint="Write fewer or smaller files, or ask for a higher SCALEMESH_BUILD_DISK.",
+        )
+    if result.reason == "processes":
+        return BuildFailed(
+            f"The build needed more processes and threads than its {limits.processes}.",
+            code="process_limit",
+            hint=_FEWER,
         )
     if result.reason == "timeout":
         return BuildFailed(

@@ -13,7 +13,7 @@ from scalemesh.egress.proxy import Proxy
 from scalemesh.errors import BuildFailed, InfrastructureFault
 from scalemesh.sandbox import bubblewrap, etc, seccomp
 from scalemesh.sandbox.conversation import Conversation, exit_code
-from scalemesh.sandbox.step import Mount, StepCommand
+from scalemesh.sandbox.step import Mount, Reason, StepCommand
 
 START_TIMEOUT_S = 20.0
 KILL_TIMEOUT_S = 5.0
@@ -39,8 +39,8 @@ class ContainedRunner:
         return self._process.pid if self._process else None
 
     @property
-    def out_of_memory(self) -> bool:
-        return False  # the session's own control group says so
+    def hit(self) -> Reason | None:
+        return None  # the session's own control group says so
 
     async def open(self) -> None:
         if os.geteuid() == 0:

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from scalemesh.errors import InfrastructureFault
-from scalemesh.sandbox.step import StepCommand
+from scalemesh.sandbox.step import Reason, StepCommand
 
 
 class DirectRunner:
@@ -20,8 +20,8 @@ class DirectRunner:
         return os.getpid()
 
     @property
-    def out_of_memory(self) -> bool:
-        return False  # the session's own control group says so
+    def hit(self) -> Reason | None:
+        return None  # the session's own control group says so
 
     async def open(self) -> None:
         return

@@ -134,6 +134,35 @@ class OwnMemory:
         return None
 
 
+def own_processes(root: Path = ROOT) -> "OwnProcesses | None":
+    """The group that limits how many processes there are beside this one, if it can be read."""
+    own = _own(root)
+    candidates = (own.get("pids"), root / "pids", own.get(""))
+    return next((OwnProcesses(path) for path in candidates if path and (path / "pids.events").exists()), None)
+
+
+@dataclass(frozen=True)
+class OwnProcesses:
+    path: Path
+
+    def refused(self) -> int:
+        """How many more the kernel has refused: the group's limit was hit."""
+        words = (self.path / "pids.events").read_text().split()
+        return int(words[words.index("max") + 1])
+
+    def count(self) -> int:
+        return int((self.path / "pids.current").read_text())
+
+    def most(self) -> int:
+        """How many there have been at once; before Linux 6.1, how many there are."""
+        peak = self.path / "pids.peak"
+        return int(peak.read_text()) if peak.exists() else self.count()
+
+    def is_of(self, limits: Limits) -> bool:
+        """Whether it is a group that `Cgroup.create` made with these limits."""
+        return (self.path / "pids.max").read_text().strip() == str(limits.processes + OVERHEAD_PROCESSES)
+
+
 def _oom_kills(path: Path) -> int:
     for name in ("memory.events", "memory.oom_control"):
         with contextlib.suppress(OSError):  # the other version's file, or another controller's group

@@ -13,7 +13,7 @@ from scalemesh.egress import channel
 from scalemesh.egress.proxy import Proxy
 from scalemesh.errors import InfrastructureFault
 from scalemesh.sandbox.conversation import Conversation, exit_code
-from scalemesh.sandbox.step import StepCommand
+from scalemesh.sandbox.step import Reason, StepCommand
 
 CONNECT_S = 300.0  # the other container's image may still be on its way
 DEATH_S = 20.0
@@ -34,7 +34,7 @@ class RemoteRunner:
         self._on_notice = on_notice
         self._talk: Conversation | None = None
         self._proxy: Proxy | None = None
-        self.out_of_memory = False
+        self.hit: Reason | None = None
 
     @property
     def pid(self) -> int | None:
@@ -93,7 +93,7 @@ class RemoteRunner:
         if self._proxy:
             self._proxy.guard = None
             await self._proxy.disconnect()
-        self.out_of_memory = bool(event.get("out_of_memory"))
+        self.hit = event.get("hit")
         return exit_code(event)
 
     async def close(self) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
-from scalemesh.sandbox.step import StepCommand
+from scalemesh.sandbox.step import Reason, StepCommand
 
 
 class Runner(Protocol):
@@ -14,8 +14,8 @@ class Runner(Protocol):
         """Every process of a step is a descendant of this one."""
 
     @property
-    def out_of_memory(self) -> bool:
-        """Whether the kernel killed a process of the last step for its memory, where the runner alone can know."""
+    def hit(self) -> Reason | None:
+        """The limit that the last step hit, where the runner alone can know."""
 
     async def open(self) -> None:
         """Raises InfrastructureFault when there can be no isolation here."""

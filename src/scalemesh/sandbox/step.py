@@ -7,7 +7,7 @@ from typing import Literal
 
 from scalemesh.egress.guard import Guard
 
-Reason = Literal["exited", "timeout", "memory", "disk", "canceled"]
+Reason = Literal["exited", "timeout", "memory", "disk", "processes", "canceled"]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from scalemesh.sandbox.step import Reason, StepCommand
 WATCH_EVERY_S = 0.5
 KILLED_CODE = 137
 _DIE_S = 15.0
+_OURS = 4  # at most: processes of the sandbox's own that RLIMIT_NPROC counts with the step's
 
 
 class Supervision:
@@ -27,6 +28,9 @@ class Supervision:
         self._limits = limits
         self._linger_s = linger_s  # how long to read on from what a step left behind; None: nothing can be left
         self._memory = cgroups.own_memory()
+        processes = cgroups.own_processes()
+        self._processes = processes if processes and processes.is_of(limits) else None
+        self._processes_before = self._processes.count() if self._processes else 0
         self.reason: Reason | None = None
 
     def end(self, reason: Reason) -> None:
@@ -42,8 +46,11 @@ class Supervision:
             if self._oom_kills() == kills:
                 raise
             code = KILLED_CODE  # the kernel took the sandbox's own process along
-        if code and (self._oom_kills() > kills or self._runner.out_of_memory):
+        if code and self._oom_kills() > kills:
             self.reason = self.reason or "memory"
+        if self._has_too_many():
+            self.reason = self.reason or "processes"
+        self.reason = self.reason or self._runner.hit
         return code
 
     async def _run(self, step: StepCommand, on_output: OnOutput) -> int:
@@ -89,6 +96,8 @@ class Supervision:
         while True:
             if await asyncio.to_thread(self._disk.exceeded):
                 self.end("disk")
+            elif self._has_too_many():
+                self.end("processes")
             elif pid and not self._memory_is_limited() and await asyncio.to_thread(self._holds_too_much, pid):
                 self.end("memory")
             await asyncio.sleep(WATCH_EVERY_S)
@@ -99,6 +108,11 @@ class Supervision:
     def _memory_is_limited(self) -> bool:
         limit = self._memory.limit_bytes() if self._memory else None
         return limit is not None and limit <= self._limits.memory_bytes + os.sysconf("SC_PAGE_SIZE")
+
+    def _has_too_many(self) -> bool:
+        """Whether the step has had as many processes and threads as RLIMIT_NPROC lets it have."""
+        group = self._processes
+        return group is not None and group.most() - self._processes_before >= self._limits.processes - _OURS
 
     def _oom_kills(self) -> int:
         return self._memory.oom_kills() if self._memory else 0

@@ -64,6 +64,18 @@ def test_processes_are_limited(run_steps: Run) -> None:
     assert int(outcome.stdout) < 40
 
 
+@pytest.mark.skipif(cgroups.available() is None, reason="no control groups here")
+def test_a_step_that_has_had_all_processes_is_told_apart_whatever_it_answers(run_steps: Run) -> None:
+    few, all_of_them = run_steps(
+        sh("for i in 1 2 3 4 5; do sleep 0.1 & done; wait"),
+        sh("b() { b | b & }; b; true"),
+        limits={"processes": 60},
+        cgroup="test-processes",
+    )
+    assert (few.reason, few.exit_code) == ("exited", 0)
+    assert all_of_them.reason == "processes"
+
+
 def test_enough_processes_are_enough(run_steps: Run) -> None:
     (outcome,) = run_steps(py(FORK))
     assert int(outcome.stdout) == 200

@@ -178,7 +178,9 @@ async def test_failing_command(memory: MemoryControl, runner: FakeRunner) -> Non
     assert (step.step, step.exit_code, step.detail) == ("build", 1, "`npm run build` ended with exit code 3.")
 
 
-@pytest.mark.parametrize(("reason", "code"), [("memory", "out_of_memory"), ("disk", "disk"), ("timeout", "timeout")])
+@pytest.mark.parametrize(
+    ("reason", "code"), [("memory", "out_of_memory"), ("processes", "process_limit"), ("timeout", "timeout")]
+)
 async def test_limits(memory: MemoryControl, runner: FakeRunner, reason: str, code: str) -> None:
     async def act(*_: object) -> Any:
         return result(137, reason)

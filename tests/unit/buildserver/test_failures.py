@@ -33,6 +33,12 @@ def test_exit_code_and_command_are_named() -> None:
         ("FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", "out_of_memory"),
         ("Error: ENOSPC: no space left on device, write", "disk"),
         ('npm error Missing script: "build"', "no_build_script"),
+        ("sh: 0: Cannot fork", "process_limit"),
+        ("bash: fork: retry: Resource temporarily unavailable", "process_limit"),
+        ("Error: spawn node EAGAIN", "process_limit"),
+        ("Error: EMFILE: too many open files, open 'x'", "open_files_limit"),
+        ("OSError: [Errno 24] Too many open files: 'x'", "open_files_limit"),
+        ("read: Resource temporarily unavailable", "build_failed"),
         ("something else", "build_failed"),
     ],
 )
@@ -40,7 +46,10 @@ def test_causes(tail: str, code: str) -> None:
     assert of(tail).code == code
 
 
-@pytest.mark.parametrize(("reason", "code"), [("memory", "out_of_memory"), ("disk", "disk"), ("timeout", "timeout")])
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [("memory", "out_of_memory"), ("disk", "disk"), ("processes", "process_limit"), ("timeout", "timeout")],
+)
 def test_limits(reason: str, code: str) -> None:
     error = failures.of_limit(ended(137, reason), LIMITS)
     assert error is not None

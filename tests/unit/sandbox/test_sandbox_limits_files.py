@@ -58,6 +58,17 @@ def test_kills_for_memory_are_counted(name: str, text: str, kills: int, tmp_path
     assert limits.Cgroup(2, (tmp_path,)).oom_kills() == kills
 
 
+def test_refused_and_most_processes_are_read(root: Path) -> None:
+    for name, text in {"events": "max 3\n", "current": "7\n", "max": f"{100 + limits.OVERHEAD_PROCESSES}\n"}.items():
+        (root / f"user/app/pids.{name}").write_text(text)
+    group = limits.own_processes(root)
+    assert group
+    assert (group.refused(), group.count(), group.most(), group.is_of(LIMITS)) == (3, 7, 7, True)
+    (root / "user/app/pids.peak").write_text("9\n")
+    (root / "user/app/pids.max").write_text("max\n")
+    assert (group.most(), group.is_of(LIMITS)) == (9, False)
+
+
 def test_a_group_that_is_gone_is_empty_and_removed(tmp_path: Path) -> None:
     group = limits.Cgroup(1, (tmp_path / "gone",))
     assert group.processes() == set()

@@ -16,7 +16,7 @@ from scalemesh.egress import channel
 from scalemesh.egress.forwarder import Forwarder
 from scalemesh.sandbox.inside.loop import Loop
 from scalemesh.sandbox.inside.steps import Steps
-from scalemesh.sandbox.limits import own_memory
+from scalemesh.sandbox.limits import own_memory, own_processes
 
 AGENT_WITHIN_S = 600
 _SECRET = ("AWS_", "ECS_")  # where ECS tells containers how to get their role's keys; steps have no use for them
@@ -49,7 +49,8 @@ class Program:
         self._loop = Loop()
         self._steps = Steps(_open_again)
         self._memory = own_memory()
-        self._kills_before = 0
+        self._processes = own_processes()
+        self._kills_before = self._refused_before = 0
         self._forwarder: Forwarder | None = None
 
     def run(self) -> None:
@@ -70,7 +71,7 @@ class Program:
 
     def _start(self, fds: list[int]) -> None:
         request, stdout, stderr = fds
-        self._kills_before = self._oom_kills()
+        self._kills_before, self._refused_before = self._oom_kills(), self._refused()
         try:
             spec = json.loads(channel.read_all(request))
             if self._forwarder:
@@ -81,7 +82,12 @@ class Program:
 
     def _child(self) -> None:
         if ended := self._steps.reap():
-            channel.send(self._control, {**ended, "out_of_memory": self._oom_kills() > self._kills_before})
+            channel.send(self._control, {**ended, "hit": self._hit(ended["code"])})
+
+    def _hit(self, code: int) -> str | None:
+        if code and self._oom_kills() > self._kills_before:
+            return "memory"
+        return "processes" if self._refused() > self._refused_before else None
 
     def _end(self, *, heard: bool) -> None:
         self._steps.kill()
@@ -89,6 +95,9 @@ class Program:
         if heard:
             channel.send(self._control, {"event": "ended"})
         self._loop.stop()
+
+    def _refused(self) -> int:
+        return self._processes.refused() if self._processes else 0
 
     def _oom_kills(self) -> int:
         return self._memory.oom_kills() if self._memory else 0
