@@ -1,5 +1,6 @@
 """The API with a log bus and a number of running builds, as a process of its own; prints where they are as JSON."""
 
+import asyncio
 import json
 import socket
 import sys
@@ -8,16 +9,16 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
-from scalemesh.api import Services, create_app
+from scalemesh.api import GatheringWebSockets, Services, create_app
 from scalemesh.logs import LogService, open_archive, open_bus
-from scalemesh.main.process import configure_log
+from scalemesh.main import process
 from scalemesh.testing.engines import Sqlite
 from scalemesh.testing.factories import Kit, open_kit
 from tests.integration.api.conftest import token_of
 
 
 async def main(folder: Path, bus: str, archive: str, builds: int) -> None:
-    configure_log("info")  # to stderr, as the platform's own: nobody reads on from stdout
+    process.configure_log("info")  # to stderr, as the platform's own: nobody reads on from stdout
     url = await Sqlite(folder).fresh()
     async with LogService(open_bus(bus), open_archive(archive)) as logs, open_kit(url, logs=logs) as kit:
         token = await token_of(kit, "acme")
@@ -40,14 +41,15 @@ async def main(folder: Path, bus: str, archive: str, builds: int) -> None:
             config = uvicorn.Config(
                 create_app(services),
                 http="httptools",
-                ws="websockets-sansio",
+                ws=GatheringWebSockets,
                 ws_per_message_deflate=False,  # lines are short, and many
                 lifespan="off",
                 log_config=None,
                 access_log=False,
             )
             print(json.dumps({"port": port, "token": token, "agents": agents}), flush=True)
-            await uvicorn.Server(config).serve([listener])
+            serving = asyncio.create_task(uvicorn.Server(config).serve([listener]))
+            await process.until(asyncio.Event(), serving)
 
 
 async def _build(kit: Kit, token: str, number: int) -> dict[str, object]:

@@ -8,5 +8,6 @@ and what lies below them; never the dashboard.
 
 from scalemesh.api.app import create_app
 from scalemesh.api.services import Services
+from scalemesh.api.websockets import GatheringWebSockets
 
-__all__ = ["Services", "create_app"]
+__all__ = ["GatheringWebSockets", "Services", "create_app"]

@@ -22,7 +22,8 @@ from scalemesh.api.routes import (
 )
 from scalemesh.api.services import Services
 
-_ROUTES = (accounts, projects, deployments, logs, log_search, access, uploads, hooks, builds, edges, health)
+# The first that fits answers, and each costs a look: those that machines ask come first.
+_ROUTES = (builds, edges, logs, deployments, projects, accounts, log_search, access, uploads, hooks, health)
 
 
 def create_app(services: Services, pages: Sequence[APIRouter] = ()) -> ASGIApp:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from scalemesh.api import Services, create_app
+from scalemesh.api import GatheringWebSockets, Services, create_app
 from scalemesh.main import process
 from scalemesh.main.dispatcher import dispatching, require_sandbox
 from scalemesh.main.platform import Platform, open_platform
@@ -108,7 +108,7 @@ def _config(app: object) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # uvicorn's own ASGI types and starlette's do not know each other
         http="httptools",
-        ws="websockets-sansio",
+        ws=GatheringWebSockets,
         ws_per_message_deflate=False,  # lines are short, and many
         lifespan="off",
         log_config=None,

@@ -12,7 +12,7 @@ import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from scalemesh.api import Services, create_app, stream
+from scalemesh.api import GatheringWebSockets, Services, create_app, stream
 from scalemesh.testing.factories import Agent
 from tests.integration.api.conftest import URL, Api
 
@@ -24,7 +24,7 @@ async def port(services: Services) -> AsyncIterator[int]:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         config = uvicorn.Config(
-            create_app(services), ws="websockets-sansio", lifespan="off", log_config=None, access_log=False
+            create_app(services), ws=GatheringWebSockets, lifespan="off", log_config=None, access_log=False
         )
         server = uvicorn.Server(config)
         running = asyncio.create_task(server._serve([listener]))

@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.responses import Response, StreamingResponse
 
-from scalemesh.api.documents import body, chunks, v1
-from scalemesh.api.identity import BY_AGENT, BuildToken
-from scalemesh.api.services import Wired
+from scalemesh.api.documents import Body, DirectRoute, body, chunks, v1
+from scalemesh.api.identity import BY_AGENT, BuildToken, bearer
+from scalemesh.api.services import Services, Wired
 from scalemesh.core.build import (
     Batch,
     BatchAnswer,
@@ -26,34 +26,34 @@ MAX_BATCH_BYTES = 8 * 1024**2
 MAX_MISSING_BYTES = 64 * 1024**2
 MAX_MANIFEST_BYTES = 128 * 1024**2  # 100,000 files with all their variants
 MAX_BLOBS_BYTES = 16 * 1024**3
+_BATCH = Body(Batch, MAX_BATCH_BYTES)
 
 router = v1()
+reports = v1(DirectRoute)
 
 
 async def _build(services: Wired, attempt: str, token: BuildToken) -> Build:
     return await services.deployments.builds.authenticate(attempt, token)
 
 
-async def _reporter(services: Wired, attempt: str, token: BuildToken) -> Build:
-    return await services.deployments.builds.recognize(attempt, token)
-
-
 Attempted = Annotated[Build, Depends(_build)]
-Reporting = Annotated[Build, Depends(_reporter)]
+
+
+@reports.post("/builds/{attempt}/events", dependencies=[*BY_AGENT, Depends(_build), Depends(_BATCH)])
+async def send_events(request: Request) -> BatchAnswer:
+    """Log lines and events that continue the cursor; what lies below the answer's numbers is durable."""
+    services: Services = request.app.state.services
+    build = await services.deployments.builds.recognize(request.path_params["attempt"], bearer(request))
+    return await services.deployments.builds.ingest(build, await _BATCH(request))
+
+
+router.routes.extend(reports.routes)
 
 
 @router.post("/builds/{attempt}/claim", dependencies=BY_AGENT)
 async def claim(build: Attempted, services: Wired, asked: Annotated[ClaimRequest, body(ClaimRequest)]) -> Claim:
     """The BuildSpec and its secrets, once per attempt and nonce."""
     return await services.deployments.builds.claim(build, asked.nonce)
-
-
-@router.post("/builds/{attempt}/events", dependencies=BY_AGENT)
-async def send_events(
-    build: Reporting, services: Wired, batch: Annotated[Batch, body(Batch, MAX_BATCH_BYTES)]
-) -> BatchAnswer:
-    """Log lines and events that continue the cursor; what lies below the answer's numbers is durable."""
-    return await services.deployments.builds.ingest(build, batch)
 
 
 @router.post("/builds/{attempt}/heartbeat", dependencies=BY_AGENT)
