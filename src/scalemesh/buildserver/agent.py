@@ -40,9 +40,9 @@ class Exit(IntEnum):
 
 
 class Agent:
-    """Runs one attempt: `claim`, then `run`. `caches`: core.build.AgentOptions."""
+    """Runs one attempt: `claim`, then `run`. `caches`: as a Build's."""
 
-    def __init__(self, control: Control, toolchains: Toolchains, caches: Sequence[Path] = ()) -> None:
+    def __init__(self, control: Control, toolchains: Toolchains, caches: Sequence[Path] | None = ()) -> None:
         self._control = control
         self._caches = caches
         self._toolchains = toolchains

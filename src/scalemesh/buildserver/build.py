@@ -6,12 +6,14 @@ import importlib
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scalemesh.buildserver import environment
 from scalemesh.buildserver.caches import Caches
 from scalemesh.buildserver.control.base import REFUSED, Control
 from scalemesh.buildserver.execution import Executor
 from scalemesh.buildserver.retry import retrying
+from scalemesh.buildserver.runner import Runner
 from scalemesh.buildserver.shipper import Shipper
 from scalemesh.buildserver.steps import ignore, publish
 from scalemesh.buildserver.steps import plan as detection
@@ -21,6 +23,7 @@ from scalemesh.buildserver.steps.unpack import unpack
 from scalemesh.buildserver.toolchains import Toolchains
 from scalemesh.core.build import (
     BuildIgnored,
+    BuildSpec,
     Claim,
     GitSource,
     Plan,
@@ -35,11 +38,17 @@ from scalemesh.core.manifest import Manifest
 from scalemesh.egress.guard import Guard
 from scalemesh.errors import BuildFailed, InvalidInput, TooLarge
 
+if TYPE_CHECKING:  # loaded late: see control.base
+    from scalemesh.artifacts.pack import Packed
+
 FLUSH_S = 3600.0  # the agent ends sooner, when its lease does
 
 
 class Build:
-    """`run` once. Raises BuildFailed, InfrastructureFault, or one of control.base.REFUSED."""
+    """`run` once. Raises BuildFailed, InfrastructureFault, or one of control.base.REFUSED.
+
+    `caches`: folders of earlier builds; None where builds share no disk, and caches lie in the artifact store.
+    """
 
     def __init__(
         self,
@@ -48,7 +57,7 @@ class Build:
         executor: Executor,
         shipper: Shipper,
         toolchains: Toolchains,
-        caches: Sequence[Path] = (),
+        caches: Sequence[Path] | None = (),
     ) -> None:
         self._claim = claim
         self._spec = claim.spec
@@ -58,7 +67,7 @@ class Build:
         self._toolchains = toolchains
         self._workspace = executor.runner.workspace
         self._spool = executor.runner.directory / "spool"
-        self._caches = Caches(caches if claim.spec.cache else (), executor.runner, shipper)
+        self._caches = _caches(claim.spec, control, executor.runner, shipper, caches)
 
     async def run(self) -> None:
         compressors = asyncio.create_task(asyncio.to_thread(importlib.import_module, "scalemesh.artifacts.pack"))
@@ -76,8 +85,7 @@ class Build:
         await self._build(commands, plan.build_command)
         await compressors  # imported meanwhile
         async with self._step("upload"):
-            packed = await publish.upload(self._control, self._shipper, self._workspace, self._spool, plan, self._spec)
-        self._caches.leave()
+            packed = await self._upload(plan)
         with packed:
             await self._publish(packed.manifest)
 
@@ -138,6 +146,16 @@ class Build:
             await self._caches.before_build()
             await commands.run("build", command)
 
+    async def _upload(self, plan: Plan) -> "Packed":
+        """The output, and beside it the caches."""
+        leaving = asyncio.create_task(self._caches.leave())
+        try:
+            packed = await publish.upload(self._control, self._shipper, self._workspace, self._spool, plan, self._spec)
+            await leaving
+        finally:
+            leaving.cancel()
+        return packed
+
     async def _publish(self, manifest: Manifest) -> None:
         """The log goes first: after the manifest this attempt may write no more."""
         await self._shipper.flush(FLUSH_S)
@@ -159,3 +177,13 @@ class Build:
             raise
         finally:
             self._shipper.event(lambda n: StepFinished(n=n, step=step, at=now_ms(), exit_code=exit_code, detail=detail))
+
+
+def _caches(
+    spec: BuildSpec, control: Control, runner: Runner, shipper: Shipper, folders: Sequence[Path] | None
+) -> Caches:
+    if folders is not None:
+        return Caches(folders if spec.cache else (), runner, shipper)
+    from scalemesh.buildserver.archives import Archives
+
+    return Caches((), runner, shipper, Archives(control, runner.directory, spec.limits, readable=spec.cache))

@@ -2,7 +2,8 @@
 
 Entries: `downloads` (package managers' stores), `framework` (incremental caches), `tree-<key>` (installed dependencies,
 which make the install unnecessary: an overlay over them where the machine can do that). The rest is copied, with no
-byte shared. The platform moves what is listed once the deployment is ready: dispatch.caches.
+byte shared. The platform moves what is listed once the deployment is ready: dispatch.caches. Where builds share no disk
+they come from the artifact store, and go there: buildserver.archives.
 """
 
 import asyncio
@@ -13,8 +14,10 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from scalemesh.buildserver.runner import Runner
@@ -23,6 +26,9 @@ from scalemesh.buildserver.toolchains import Toolchain
 from scalemesh.buildserver.tree import Tree
 from scalemesh.core.build import CacheList, Plan, Step
 from scalemesh.core.documents import encode
+
+if TYPE_CHECKING:  # loaded late: most agents have a disk in common
+    from scalemesh.buildserver.archives import Archives
 
 LIST = "caches.json"
 _DOWNLOADS = ("home/.npm/_cacache", "home/.local/share/pnpm", "home/.cache/yarn", "home/.yarn/berry/cache",
@@ -34,13 +40,19 @@ _LOCKFILES = ("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yar
               "deno.lock")  # fmt: skip
 _KEYED = (*_LOCKFILES, "package.json", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pnpmfile.cjs")
 _OF_INSTALL = frozenset({"preinstall", "install", "postinstall", "preprepare", "prepare", "postprepare"})
+_COPY = ("cp", "-R", "-P", "--preserve=mode,timestamps,links", "--reflink=auto")
+_MOVE = ("mv",)
 _COPY_S = 300
+Fetch = Callable[[str], Awaitable[bool]]
 
 
 class Caches:
     """One build's. `folders`: its own scope first; none where there is no cache, or it is not wanted."""
 
-    def __init__(self, folders: Sequence[Path], runner: Runner, shipper: Shipper) -> None:
+    def __init__(
+        self, folders: Sequence[Path], runner: Runner, shipper: Shipper, archives: "Archives | None" = None
+    ) -> None:
+        self._archives = archives
         self._folders = folders
         self._runner = runner
         self._directory = runner.directory
@@ -54,6 +66,8 @@ class Caches:
         """`env`: the project's own variables."""
         self._root = "/".join(["workspace", *plan.root_directory.strip("/").split("/")]).rstrip("/")
         self._key = _key(self._directory / "workspace", plan, env, toolchains)
+        if self._archives:
+            self._expected = asyncio.create_task(self._archives.expect("framework", self._framework()))
 
     async def before_install(self) -> bool:
         """True where the dependencies are in place already; else the install finds what earlier ones downloaded."""
@@ -70,14 +84,24 @@ class Caches:
     async def before_build(self) -> None:
         await self._restore("framework", self._framework(), "build")
 
-    def leave(self) -> None:
-        """Writes the list. Only what an entry has gained is moved: dependencies that were restored stay as they are."""
+    async def leave(self) -> None:
+        """Writes the list, or sends the archives, of what has been gained: restored dependencies stay as they are."""
         self._entries["framework"] = self._there(self._framework())
         if self._key not in self._entries:
             self._entries["downloads"] = self._there(_DOWNLOADS)
             if self._key and (tree := self._there([f"{self._root}/node_modules"])):
                 self._entries[self._key] = [*tree, *self._there(["home/.cache"])]
-        (self._directory / LIST).write_bytes(encode(CacheList(entries=self._entries)))
+        if self._archives:
+            await self._save(self._archives)
+        else:
+            (self._directory / LIST).write_bytes(encode(CacheList(entries=self._entries)))
+
+    async def _save(self, archives: "Archives") -> None:
+        started = time.monotonic()
+        if kept := await archives.save(self._entries):
+            took, megabytes = time.monotonic() - started, sum(kept.values()) / 1e6
+            line = f"Kept for later builds in {took:.1f} s: {_names(kept)} ({megabytes:.1f} MB)"
+            await self._shipper.line(line, step="upload")
 
     def _framework(self) -> list[str]:
         return [f"{self._root}/{path}" for path in _FRAMEWORK]
@@ -88,18 +112,31 @@ class Caches:
     async def _restore(
         self, entry: str, paths: Sequence[str], step: Step = "install", needs: str | None = None
     ) -> bool:
-        for folder in self._folders:
-            found = [path for path in paths if (folder / entry / quote(path, safe="")).is_dir()]
+        async for found, fetch in self._sources(entry, paths):
             if found and (needs is None or needs in found):
                 started = time.monotonic()
-                done = [await self._copy(folder / entry / quote(path, safe=""), path) for path in found]
+                done = await asyncio.gather(*map(fetch, found))
                 if needs is None or done[found.index(needs)]:
                     took = time.monotonic() - started
-                    names = ", ".join(path.partition("/")[2] for path, ok in zip(found, done, strict=True) if ok)
-                    if names:
+                    if names := _names(path for path, ok in zip(found, done, strict=True) if ok):
                         await self._shipper.line(f"Restored from cache in {took:.1f} s: {names}", step=step)
                     return True
         return False
+
+    async def _sources(self, entry: str, paths: Sequence[str]) -> AsyncIterator[tuple[list[str], Fetch]]:
+        """Where an entry may be had, the nearest first: which of the paths, and what puts one into its place."""
+        for folder in self._folders:
+            found = [path for path in paths if (folder / entry / quote(path, safe="")).is_dir()]
+            yield found, partial(self._copied, folder / entry)
+        if self._archives:
+            yield await self._archives.found(entry, paths), partial(self._unpack, self._archives, entry)
+
+    async def _copied(self, entry: Path, path: str) -> bool:
+        return await self._copy(entry / quote(path, safe=""), path)
+
+    async def _unpack(self, archives: "Archives", entry: str, path: str) -> bool:
+        folder = await archives.unpack(entry, path)
+        return folder is not None and await self._copy(folder, path, _MOVE)
 
     async def _overlaid(self, entry: str, modules: str) -> bool:
         """Shows the dependencies at their place. What else is to lie there is copied first: later is too late."""
@@ -140,7 +177,7 @@ class Caches:
         except OSError:
             return False
 
-    async def _copy(self, source: Path, path: str) -> bool:
+    async def _copy(self, source: Path, path: str, how: Sequence[str] = _COPY) -> bool:
         """False, with nothing left of it, where something is there already or the source went away."""
         *parents, name = path.split("/")
         fd = -1
@@ -150,7 +187,7 @@ class Caches:
                 os.stat(name, dir_fd=fd, follow_symlinks=False)
                 return False
             target = f"/proc/self/fd/{fd}/{name}"
-            argv = ("cp", "-R", "-P", "--preserve=mode,timestamps,links", "--reflink=auto", "-T", str(source), target)
+            argv = (*how, "-T", str(source), target)
             process = await asyncio.create_subprocess_exec(
                 *argv, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, pass_fds=(fd,)
             )
@@ -169,6 +206,10 @@ class Caches:
             if fd >= 0:
                 os.close(fd)
         return False
+
+
+def _names(paths: Iterable[str]) -> str:
+    return ", ".join(path.partition("/")[2] for path in paths)
 
 
 def _open(directory: Path, parts: Sequence[str]) -> int:

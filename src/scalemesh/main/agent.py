@@ -57,7 +57,7 @@ async def _run(options: AgentOptions, token: str) -> int:
         from scalemesh.buildserver.toolchains import BrokeredToolchains
 
         async with _broker(options), HttpControl(options.url, options.attempt, token) as control:
-            agent = Agent(control, BrokeredToolchains(Path(options.broker)), [Path(path) for path in options.caches])
+            agent = Agent(control, BrokeredToolchains(Path(options.broker)), _caches(options))
             notice = agent.notice
             running = asyncio.create_task(agent.run(await agent.claim(), opening))
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
@@ -66,6 +66,11 @@ async def _run(options: AgentOptions, token: str) -> int:
         opening.cancel()
         await asyncio.wait([opening])
         await session.__aexit__(None, None, None)
+
+
+def _caches(options: AgentOptions) -> list[Path] | None:
+    """A container sees no folder of other builds."""
+    return None if "container" in options.sandbox else [Path(path) for path in options.caches]
 
 
 def _broker(options: AgentOptions) -> "contextlib.AbstractAsyncContextManager[object]":

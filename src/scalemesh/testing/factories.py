@@ -166,11 +166,12 @@ async def open_kit(
     policy: BuildPolicy | None = None,
     wakeup: Wakeup | None = None,
     logs: LogService | None = None,
+    storage_url: str = "memory:///",
 ) -> AsyncIterator[Kit]:
     """The database must have been migrated, and `logs` been entered."""
     wakeup = wakeup or Wakeup()
     clock, sources, sites = Clock(), MemorySources(), Sites("http://*.localhost:8080")
-    store = BlobStore("memory:///")
+    store = BlobStore(storage_url)
     own = LogService(MemoryBus(), MemoryArchive())
     async with Database(database_url) as db, nullcontext(logs) if logs else own as logs:
         projects = Projects(db, Cipher(b"k" * 32), sites, check_url=lambda url: url, wakeup=wakeup, clock=clock)

@@ -47,7 +47,7 @@ async def upload(
         if "/index.html" not in packed.manifest.files:
             warning = f"{plan.output_directory!r} has no index.html: the site's front page will be a 404."
             await shipper.line(warning, step="upload", level="warn")
-        sent = await _send(control, packed.blobs)
+        sent = await send(control, packed.blobs)
         files, total = len(packed.manifest.files), sum(e.identity.size for e in packed.manifest.files.values())
         text = f"{files} files, {_size(total)}; {len(sent)} blobs uploaded, {_size(sum(sent))}"
         await shipper.line(text, step="upload")
@@ -120,7 +120,7 @@ def _candidates(workspace: Path, plan: Plan) -> Iterator[str]:
                 yield folder
 
 
-async def _send(control: Control, blobs: Blobs) -> list[int]:
+async def send(control: Control, blobs: Blobs) -> list[int]:
     """Sends what the team does not have; answers the sizes."""
     refs = [BlobRef(sha256=sha256, size=blob.size) for sha256, blob in blobs.items()]
     missing: set[str] = set()
