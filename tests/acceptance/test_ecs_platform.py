@@ -46,6 +46,23 @@ def test_from_git_to_live_by_a_task(on_ecs: OnEcs, git: Repositories) -> None:
     eventually(lambda: not on_ecs.machine.remains(attempt), within_s=60, what="the task is stopped, its token deleted")
 
 
+def test_the_second_task_has_the_first_ones_cache(on_ecs: OnEcs, git: Repositories) -> None:
+    script = """
+        const note = "node_modules/.cache/note", old = fs.existsSync(note) ? fs.readFileSync(note, "utf8") : "none";
+        fs.mkdirSync("node_modules/.cache", {recursive: true});
+        fs.writeFileSync(note, "kept in the store");
+        fs.writeFileSync("dist/index.html", old);
+    """
+    url = built_site(git, "cached-task", f'import fs from "node:fs"; fs.mkdirSync("dist"); {script}')
+    first = on_ecs.platform.cli_json("deploy", url)
+    assert on_ecs.platform.get(first["url"]).body == b"none", on_ecs.platform.log_text(first["id"])
+    assert "Kept for later builds" in on_ecs.platform.log_text(first["id"])
+    second = on_ecs.platform.ended(on_ecs.platform.ok("POST", f"/deployments/{first['id']}/redeploy")["id"])
+    assert on_ecs.platform.get(second["url"]).body == b"kept in the store", on_ecs.platform.log_text(second["id"])
+    cold = on_ecs.platform.cli_json("deploy", url, "--force")
+    assert on_ecs.platform.get(cold["url"]).body == b"none"
+
+
 def test_a_cancelled_build_leaves_nothing(on_ecs: OnEcs, git: Repositories) -> None:
     started = slow(on_ecs.platform, git, "cancel-task", ticks=2000)
     attempt = on_ecs.attempt(started)

@@ -10,6 +10,7 @@ import pytest
 
 from scalemesh.buildserver.control.memory import MemoryControl
 from scalemesh.core.build import BuildSettings, Claim
+from scalemesh.core.ids import new_id
 from scalemesh.dispatch.backends.base import Handle, Launch, Status
 from scalemesh.dispatch.backends.ecs.backend import EcsBackend
 from scalemesh.testing.git_server import GitServer
@@ -102,6 +103,27 @@ async def test_a_site_is_cloned_built_and_published(site: Site) -> None:
     assert built.published is not None, shown(built)
     assert list(built.blobs.values()) == [b"on ECS"]
     assert site.api.tokens == {f"Bearer {TOKEN}"}
+
+
+async def test_the_next_task_finds_what_the_last_one_left(site: Site) -> None:
+    script = """
+        import fs from "node:fs";
+        const note = "node_modules/.cache/note", old = fs.existsSync(note) ? fs.readFileSync(note, "utf8") : "nothing";
+        fs.mkdirSync("node_modules/.cache", {recursive: true});
+        fs.writeFileSync(note, old + "+");
+        fs.mkdirSync("dist");
+        fs.writeFileSync("dist/index.html", old);
+    """
+    given = site.claim("cached", node_app(script))
+    first = await site.build(given)
+    assert first.left is not None, shown(first)
+    again = claim(msgspec.structs.replace(given.spec, deployment=new_id("dpl"), attempt=new_id("att")))
+    control, attempt, handle = await site.start(again)
+    control.cached, control.archives = first.left, first.blobs
+    await site.ended(attempt, handle)
+    assert control.published is not None, shown(control)
+    assert b"nothing+" in control.blobs.values()
+    assert "Restored from cache" in text(control)
 
 
 async def test_a_step_reaches_neither_token_nor_keys(site: Site) -> None:
