@@ -109,8 +109,7 @@ class Build:
         plan = await detection.make(self._workspace, self._spec)
         self._shipper.event(lambda n: PlanMade(n=n, plan=plan))
         await self._shipper.line(detection.describe(plan), step="detect")
-        sha, message = (commit.sha, commit.message) if commit else ("", "")
-        env = environment.of_build(self._claim, sha, message, plan.environment, plan.framework)
+        env = environment.of_build(self._claim, commit, plan.environment, plan.framework)
         return plan, Commands(self._executor, plan, env, Guard(self._spec.egress_allow))
 
     async def _is_ignored(self, plan: Plan, clone: Clone, commands: Commands) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from scalemesh.buildserver.steps.clone import Commit
 from scalemesh.core.build import BuildSpec, Claim, GitSource
 from scalemesh.frameworks.env_prefixes import ENV_PREFIXES
 
@@ -27,8 +28,7 @@ _QUIET = {
 
 def of_build(
     claim: Claim,
-    commit: str,
-    message: str = "",
+    commit: Commit | None,
     repository: Mapping[str, str] = MappingProxyType({}),
     framework: str | None = None,
 ) -> dict[str, str]:
@@ -37,16 +37,17 @@ def of_build(
     The later ones win, but over RESERVED. What a page may know has the framework's prefix too (VITE_VERCEL_ENV).
     """
     own = {name: value for name, value in {**repository, **claim.env}.items() if name not in RESERVED}
-    system = _system(claim.spec, commit, message, ENV_PREFIXES.get(framework or ""))
+    system = _system(claim.spec, commit, ENV_PREFIXES.get(framework or ""))
     return {"CI": "1", **_QUIET, **system, **claim.spec.variables, **own}
 
 
-def _system(spec: BuildSpec, commit: str, message: str, page_prefix: str | None) -> dict[str, str]:
+def _system(spec: BuildSpec, commit: Commit | None, page_prefix: str | None) -> dict[str, str]:
     public = {
         "ENV": spec.target,
         "TARGET_ENV": spec.target,
         "URL": urlsplit(spec.url).netloc,
-        **(_git(spec, spec.source, commit, message) if isinstance(spec.source, GitSource) else {}),
+        "PROJECT_PRODUCTION_URL": urlsplit(spec.production_url).netloc,
+        **(_git(spec, spec.source, commit) if isinstance(spec.source, GitSource) and commit else {}),
     }
     facts = {
         **public,
@@ -58,12 +59,13 @@ def _system(spec: BuildSpec, commit: str, message: str, page_prefix: str | None)
     return {"SCALEMESH": "1", "VERCEL": "1", **_prefixed("SCALEMESH_", facts), **_prefixed("VERCEL_", facts), **of_page}
 
 
-def _git(spec: BuildSpec, source: GitSource, commit: str, message: str) -> dict[str, str]:
+def _git(spec: BuildSpec, source: GitSource, commit: Commit) -> dict[str, str]:
     owner, _, slug = _repository_path(source.url).rpartition("/")
     return {
-        "GIT_COMMIT_SHA": commit,
+        "GIT_COMMIT_SHA": commit.sha,
         "GIT_COMMIT_REF": source.ref or "",
-        "GIT_COMMIT_MESSAGE": (spec.commit_message or message)[:2048],
+        "GIT_COMMIT_MESSAGE": (spec.commit_message or commit.message)[:2048],
+        "GIT_COMMIT_AUTHOR_NAME": commit.author,
         "GIT_PREVIOUS_SHA": spec.previous_commit,
         "GIT_PROVIDER": next((name for host, name in _PROVIDERS.items() if host in source.url), ""),
         "GIT_REPO_SLUG": slug,

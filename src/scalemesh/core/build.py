@@ -106,6 +106,7 @@ class BuildSpec(Document, frozen=True):
     cache: bool = True
     ignorable: bool = False
     previous_commit: str = ""
+    production_url: str = ""
     version: Literal[1] = 1
 
 

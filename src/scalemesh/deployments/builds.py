@@ -47,6 +47,7 @@ from scalemesh.deployments.uploads import Uploads
 from scalemesh.errors import Conflict, InvalidInput, NotFound, Unauthenticated
 from scalemesh.logs.service import LogService
 from scalemesh.projects import Projects, Sites
+from scalemesh.projects.hosts import production_host
 from scalemesh.rules.check import fault
 
 MAX_NONCE = 64
@@ -138,7 +139,9 @@ class Builds:
                 row = await apply(session, row.id, Event.STARTED, attempt=build.number, now=now)
                 row.inputs = await inputs(session, row)
                 previous = await previous_commit(session, row)
-                spec = build_spec(row, attempt, project, list(env), self._policy, self._sites, previous)
+                production = await production_host(session, project.id)
+                host = production.host if production else None
+                spec = build_spec(row, attempt, project, list(env), self._policy, self._sites, previous, host)
                 row.spec = encode(spec).decode()
             elif not hmac.compare_digest(attempt.nonce, nonce[:MAX_NONCE]):
                 raise Conflict("This attempt has been claimed by another agent.", code="already_claimed")

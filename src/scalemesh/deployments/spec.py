@@ -24,7 +24,9 @@ def build_spec(
     policy: BuildPolicy,
     sites: Sites,
     previous: str = "",
+    production: str | None = None,
 ) -> BuildSpec:
+    """`previous`: the commit to compare with; `production`: the project's host."""
     url = sites.url(sites.host(row.host_label))
     return BuildSpec(
         deployment=row.id,
@@ -46,6 +48,7 @@ def build_spec(
         cache=not row.force,
         ignorable=not row.force and row.trigger != AGAIN,
         previous_commit=previous,
+        production_url=sites.url(production) if production else "",
     )
 
 

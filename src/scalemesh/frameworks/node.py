@@ -8,7 +8,7 @@ from scalemesh.frameworks.files import Files, Package
 
 DEFAULT = "24"
 # The newest release of each line that exists as a wheel; a range is tried on these, the default first.
-LINES = {"24": (24, 19, 0), "22": (22, 20, 0), "20": (20, 18, 0), "18": (18, 20, 8)}
+LINES = {"24": (24, 19, 0), "22": (22, 20, 0), "20": (20, 18, 0), "18": (18, 18, 2)}
 _NAMES = {"lts/*": "24", "lts": "24", "lts/krypton": "24", "lts/jod": "22", "lts/iron": "20", "lts/hydrogen": "18",
           "node": "24", "latest": "24", "current": "24", "stable": "24", "*": DEFAULT, "x": DEFAULT}  # fmt: skip
 _PREFIX = re.compile(r"v?(\d+)(?:\.(\d+|x|\*))?(?:\.(\d+|x|\*))?")
@@ -57,6 +57,8 @@ def _stated(files: Files, package: Package) -> Iterable[tuple[str, str]]:
             if stated := line.partition("#")[0].strip():
                 yield stated, name
                 break
+    if listed := files.find(".tool-versions", r"^node(?:js)?[ \t]+([^\s#]+)"):
+        yield listed, ".tool-versions"
     if isinstance(volta, dict) and isinstance(volta.get("node"), str):
         yield volta["node"], "package.json"
 

@@ -11,7 +11,8 @@ import pytest
 from scalemesh.buildserver.toolchains import BrokeredToolchains
 from scalemesh.dispatch.toolchains import catalog, npm
 from scalemesh.dispatch.toolchains.broker import Broker
-from scalemesh.dispatch.toolchains.store import Installed, Store, fits
+from scalemesh.dispatch.toolchains.store import Installed, Store
+from scalemesh.dispatch.toolchains.versions import fits
 from scalemesh.errors import BuildFailed, InfrastructureFault
 
 
@@ -27,6 +28,31 @@ async def test_node_from_its_wheel(tmp_path: Path) -> None:
     node = await Store(tmp_path).ensure("node", "22.20")
     assert (runs(node, "node"), node.version) == ("v22.20.0", "22.20.0")
     assert runs(node, "npm").startswith("10.")
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(("wanted", "version"), [("18.18", "18.18.2"), ("16", "16.15.1"), ("23.11.1", "23.11.1")])
+async def test_node_of_older_and_odd_lines(tmp_path: Path, wanted: str, version: str) -> None:
+    node = await Store(tmp_path).ensure("node", wanted)
+    assert (runs(node, "node"), node.version) == (f"v{version}", version)
+    assert runs(node, "npm")
+
+
+async def test_what_does_for_a_version_that_is_not_there_is_fetched_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await Store(tmp_path).ensure("node", "22.20.99")
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/")
+    assert await Store(tmp_path).ensure("node", "22.20.99") == found == Installed(tmp_path / "node-22.20.0", "22.20.0")
+
+
+async def test_line_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed) as failed:
+        await Store(tmp_path).ensure("node", "12")
+    assert failed.value.message == "Node 12 cannot be had."
+    assert failed.value.hint is not None
+    assert {"18.18.2", "22.20.0"} <= set(failed.value.hint.rstrip(".").replace(",", "").split())
 
 
 async def test_uv_from_its_wheel(tmp_path: Path) -> None:

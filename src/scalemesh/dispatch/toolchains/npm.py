@@ -3,33 +3,32 @@
 import base64
 import hashlib
 import os
-import re
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from scalemesh.artifacts.tarball import extract
+from scalemesh.dispatch.toolchains.versions import NoSuchVersion, newest
 from scalemesh.dispatch.toolchains.wheels import link
 from scalemesh.errors import InfrastructureFault
 
 TIMEOUT_S = 60.0
 MAX_BYTES = 512 * 1024**2
-_RELEASE = re.compile(r"\d+\.\d+\.\d+")
 _ABBREVIATED = {"Accept": "application/vnd.npm.install-v1+json"}
 
 
-def fetch(name: str, programs: Mapping[str, str], version: str, scratch: Path) -> tuple[Path, str] | None:
-    """The package with `bin/` linked to `programs`, and its version; None where there is no such one."""
+def fetch(name: str, programs: Mapping[str, str], version: str, scratch: Path) -> tuple[Path, str]:
+    """The package with `bin/` linked to `programs`, and its version. Raises NoSuchVersion, InfrastructureFault."""
     registry = (os.environ.get("NPM_CONFIG_REGISTRY") or "https://registry.npmjs.org").rstrip("/")
     try:
         with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True, headers=_ABBREVIATED) as http:
             answer = http.get(f"{registry}/{name}").raise_for_status()
-            found = _newest(answer.json()["versions"], version)
-            if found is None:
-                return None
+            versions = answer.json()["versions"]
+            if (fitting := newest(versions, version)) is None:
+                raise NoSuchVersion(versions)
+            found = versions[fitting]
             tarball = _download(http, found["dist"]["tarball"], scratch / "package.tgz")
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise InfrastructureFault(f"npm's {name} cannot be had: {error!r}", code="toolchain_unavailable") from error
@@ -40,11 +39,6 @@ def fetch(name: str, programs: Mapping[str, str], version: str, scratch: Path) -
     tree = next((scratch / "tree").iterdir())  # `package/`, by convention only
     link(tree, programs)
     return tree, found["version"]
-
-
-def _newest(versions: dict[str, dict[str, Any]], wanted: str) -> dict[str, Any] | None:
-    fitting = [v for v in versions if _RELEASE.fullmatch(v) and f"{v}.".startswith(f"{wanted}.")]
-    return versions[max(fitting, key=lambda v: tuple(map(int, v.split("."))))] if fitting else None
 
 
 def _download(http: httpx.Client, url: str, path: Path) -> Path:

