@@ -105,6 +105,8 @@ class Platform:
     def _is_ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()[-4000:]
+        if not self.children("scalemesh.main.api"):  # what answers may be a killed supervisor's, and about to end
+            return False
         try:
             return httpx.get(f"{self.url}/readyz", timeout=2, verify=_TLS).is_success and bool(
                 self.get("nothing.localhost", "/")
