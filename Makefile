@@ -7,7 +7,7 @@ DATA := .data
 PYTEST := $(BIN)/python -m pytest --reruns 2 -rR
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-matrix test-kubernetes test-frameworks chaos fuzz lint format bench bench-idle bench-start bench-deploy bench-build bench-edge bench-activation bench-queue bench-logs docs clean
+.PHONY: help install run push-images test test-matrix test-kubernetes test-frameworks chaos fuzz lint format bench bench-idle bench-start bench-deploy bench-build bench-edge bench-activation bench-queue bench-logs docs clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ install: $(BIN)/.installed ## set up .venv with the platform in it
 
 run: install ## start the platform, deploy the demo app, stay running (Ctrl-C stops it)
 	@$(BIN)/scalemesh up --demo --data-dir $(DATA)
+
+push-images: install ## build the images and push them: REGISTRY=ghcr.io/acme, or ECR's (ENGINE=docker, podman, buildah)
+	@ENGINE='$(ENGINE)' $(BIN)/python deploy/images/push.py '$(REGISTRY)'
 
 test: $(BIN)/.dev ## everything on the default engines, and one smoke per other engine
 	$(PYTEST) -m "not (matrix or frameworks or kubernetes)"
