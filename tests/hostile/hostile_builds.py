@@ -1,5 +1,6 @@
 """Whole hostile builds: what their repository holds and what limits they have. What is expected of them: test_*.py."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ class Build:
     secrets: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     output: str = "out"
+    install: str = ""
     command: str = "sh build.sh"
     sandboxes: tuple[str, ...] = ("bubblewrap",)
 
@@ -43,6 +45,14 @@ try:
 except OSError as error:
     print("refused:", error.strerror, flush=True); os.kill(0, 9)
 print("made", made, flush=True); os._exit(0)
+"""
+_BOMB_ASIDE = """
+import os, time
+try:
+    while os.fork(): pass
+    time.sleep(20)
+except OSError: print("carries on", flush=True)
+os._exit(0)
 """
 _FILES = 'held = [open("/dev/null") for _ in range(200)]; print("held", len(held))'
 _HOG = f"""
@@ -156,6 +166,7 @@ mkfifo out/fifo
 python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("out/socket")'
 mknod out/device c 1 5 || echo 'no device'
 """
+_HALF_A_RULE = json.dumps({"redirects": [{"source": "/\ud800", "destination": "/"}]})
 _PLANTED = """
 mkdir out; i=0; while [ $i -lt 200 ]; do echo "the real page $i" >> out/index.html; i=$((i+1)); done
 echo PLANTED > out/index.html.br; echo PLANTED > out/index.html.gz; echo PLANTED > out/index.html.zst
@@ -175,7 +186,7 @@ BUILDS: dict[str, Build] = {
     "bystander": Build(f"{SITE}sleep 2; echo undisturbed", "essential"),
     "fork-bomb": _python(_BOMB, limits={"processes": 60}),
     "fork-bomb-below": _python(_BOMB),
-    "fork-bomb-aside": Build(f"{SITE} b() {{ b | b & }}; b 2>/dev/null", limits={"processes": 60}),
+    "fork-bomb-aside": _python(_BOMB_ASIDE, limits={"processes": 60}),
     "open-files": _python(_FILES, limits={"open_files": 100}),
     "open-files-below": _python(_FILES),
     "memory": _python(_HOG, group="essential", limits={"memory_bytes": 200 * MB}),
@@ -223,6 +234,15 @@ BUILDS: dict[str, Build] = {
     "kill-parent": Build(f"{SITE} kill -9 $PPID; kill -9 1; kill -TERM 1; echo went on"),
     # Log and environment
     "log-returns": Build(f"{SITE} head -c 50000000 /dev/zero | tr '\\0' '\\r'; echo after"),
+    "closed-workspace": Build(f"{SITE} chmod 000 /workspace"),
+    "closed-by-install": Build(SITE, install="chmod 400 /workspace"),
+    "removed-home": Build(f"{SITE} rm -rf $HOME/* /tmp/*; ln -s /etc $HOME/.npm; chmod 000 $HOME /tmp"),
+    "half-a-character": Build(SITE, files={"vercel.json": json.dumps({"ignoreCommand": "\ud800"})}),
+    "endless-argument": Build(SITE, files={"vercel.json": json.dumps({"ignoreCommand": "true " * 40_000})}),
+    "rules-half-a-character": Build(SITE + f"echo '{_HALF_A_RULE}' > vercel.json"),
+    "rules-nested": Build(f"{SITE} head -c 200000 /dev/zero | tr '\\0' '[' | tee vercel.json > out/_headers"),
+    "rules-are-pipes": Build(f"{SITE} mkfifo vercel.json netlify.toml out/_headers out/_redirects"),
+    "odd-folder": Build(r"""mkdir "$(printf 'a\377')"; echo x > "$(printf 'a\377')/index.html" """),
     "deep-repository": Build(SITE, files={"d/" * 1500 + "file": "x"}),
     "nested-package-json": Build(SITE, files={"package.json": "[" * 500_000}),
     "masked": _python(_MASKED, group="essential", secrets={"TOKEN": SECRET}),

@@ -56,7 +56,10 @@ async def run(farm: Farm, git: GitServer, world: World, name: str, build: Build)
     repository = git.repository(name, {"build.sh": build.script, **build.files})
     commit = repository.git("rev-parse", "main").strip()
     settings = BuildSettings(
-        install_command="", build_command=build.command, output_directory=build.output, node_version=own_node()
+        install_command=build.install,
+        build_command=build.command,
+        output_directory=build.output,
+        node_version=own_node(),
     )
     env = {
         "PLATFORM": str(world.platform),

@@ -40,6 +40,11 @@ CODES = {
     "masked": "path_invalid",
     "kill-everybody": "build_failed",
     "kill-parent": "build_failed",
+    "closed-workspace": "output_unreadable",
+    "closed-by-install": "root_directory_not_found",
+    "half-a-character": "invalid_ignore_command",
+    "endless-argument": "invalid_ignore_command",
+    "odd-folder": "output_directory_not_found",
     "nested-package-json": "invalid_package_json",
 }
 BELOW = [
@@ -56,7 +61,8 @@ BELOW = [
     ),
     *("log-lines-below", "log-long-line-below", "files-below", "size-below", "path-below"),
     *("output-inside", "name-below", "case-collision", "noise", "names", "odd-files", "planted", "swap"),
-    *("secret-in-page", "log-returns", "deep-repository"),
+    *("secret-in-page", "log-returns", "deep-repository", "removed-home"),
+    *("rules-half-a-character", "rules-nested", "rules-are-pipes"),
 ]
 
 

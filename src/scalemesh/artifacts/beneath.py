@@ -28,11 +28,14 @@ class Found(NamedTuple):
 
 
 def open_folder(root: Path, relative: str = "") -> int:
-    """The descriptor of `root/relative`; the caller closes it. `root` itself is trusted.
+    """The descriptor of `root/relative`; the caller closes it. `root` itself is no link, but may be closed.
 
-    Raises BuildFailed: output_missing, output_not_a_folder, output_outside.
+    Raises BuildFailed: output_missing, output_not_a_folder, output_outside, output_unreadable.
     """
-    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise _unreadable(relative or ".", error) from error
     try:
         for part in _parts(relative):
             parent, fd = fd, _step(fd, part, relative)
@@ -150,7 +153,7 @@ def _step(parent: int, part: str, relative: str) -> int:
     except OSError as error:
         # Linux answers ENOTDIR, not ELOOP, for a link opened with O_DIRECTORY | O_NOFOLLOW.
         if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
-            raise
+            raise _unreadable(relative, error) from error
         raise BuildFailed(
             f"The output directory {relative!r} is not a folder, or is reached through a link",
             code="output_not_a_folder",

@@ -24,8 +24,8 @@ class Redactor:
             self._by_first.setdefault(pattern[0], []).append(pattern)
 
     def text(self, text: str) -> str:
-        """`text` without secrets."""
-        return self.mask(text.encode(errors="replace")).decode(errors="replace") if self._regex else text
+        """`text` without secrets, and without what is no text: half a character of a file's name."""
+        return self.mask(text.encode(errors="replace")).decode(errors="replace")
 
     def mask(self, data: bytes) -> bytes:
         return self._regex.sub(MASK, data) if self._regex else data

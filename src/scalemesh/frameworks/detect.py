@@ -18,6 +18,8 @@ GUESS = "guess"
 # Several frameworks write here instead of their own place where the environment says VERCEL (Build Output API 3).
 VERCEL_OUTPUT = ".vercel/output/static"
 _OWNERS = frozenset({overrides.SETTINGS, "vercel.json", "netlify.toml"})
+MAX_VALUE_BYTES = 64 * 1024  # Linux takes an argument of 128 KiB at most
+_GIVEN = ("install_command", "build_command", "ignore_command", "output_directory", "root_directory")
 GUESS_OR_TOP = "guess, else the root directory"
 _OUTPUTS = ("dist", "build", "out", "_site", "public")
 _PAGES = ("index.html", "index.htm")
@@ -55,7 +57,8 @@ def detect(
 
     Raises BuildFailed with a code: nothing_to_build, server_framework, toolchain_missing, root_directory_not_found,
     invalid_package_json (field = file:line), invalid_vercel_json, invalid_netlify_toml, unknown_framework,
-    node_version_unsupported, python_version_unsupported, lockfile_unsupported, invalid_output_directory.
+    node_version_unsupported, python_version_unsupported, lockfile_unsupported, invalid_output_directory,
+    invalid_build_command and so on.
     """
     draft = _Draft()
     project = _project(Files(listing, read), settings, contexts, draft)
@@ -65,7 +68,7 @@ def detect(
     _put_ignore(project, draft)
     _require_something(project, draft)
     _put_node(project, draft)
-    return _plan(project, draft)
+    return _valid(_plan(project, draft))
 
 
 def _project(repository: Files, settings: BuildSettings, contexts: Sequence[str], draft: _Draft) -> _Project:
@@ -248,6 +251,25 @@ def _plan(project: _Project, draft: _Draft) -> Plan:
         environment=project.overrides.environment,
         sources=draft.sources,
     )
+
+
+def _valid(plan: Plan) -> Plan:
+    """`plan`, unless it has what no program can be given."""
+    for name in _GIVEN:
+        value = getattr(plan, name) or ""
+        if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+            fault = "holds a NUL or half a character"
+        elif len(value.encode()) > MAX_VALUE_BYTES:
+            fault = f"is longer than {MAX_VALUE_BYTES} bytes"
+        else:
+            continue
+        raise BuildFailed(
+            f"The {name.replace('_', ' ')} ({plan.sources.get(name, 'the settings')}) {fault}.",
+            code=f"invalid_{name}",
+            hint="Correct it and push.",
+            field=name,
+        )
+    return plan
 
 
 def _toolchains(preset: Preset | None) -> list[str]:

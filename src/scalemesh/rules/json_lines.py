@@ -27,6 +27,7 @@ class Lined:
             loaded = json.loads(self._text)
             if not isinstance(loaded, dict):
                 raise BadRule("not a JSON object")
+            json.dumps(loaded, ensure_ascii=False).encode()  # raises for half a character
             self.values = loaded
             self._walk()
         except (ValueError, RecursionError) as error:

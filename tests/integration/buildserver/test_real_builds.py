@@ -71,6 +71,16 @@ async def test_exact_commit_of_a_branch_that_has_moved_on(farm: Farm, git: GitSe
     assert set(built.blobs.values()) == {b"first"}
 
 
+@pytest.mark.parametrize("message", ["m" * 50_000, "Harmless\n\n" + f"{'0' * 40}\n{'f' * 40}\nMallory\n" * 600])
+async def test_no_message_says_which_commit_it_is(farm: Farm, git: GitServer, message: str) -> None:
+    repository = git.repository("forged", {"index.html": "x"})
+    commit = repository.commit({"index.html": "y"}, message=message)
+    built = await farm.build(claim(spec(repository.url, commit)))
+    (source,) = [e for e in built.events if isinstance(e, SourceResolved)]
+    tree = repository.git("rev-parse", f"{commit}^{{tree}}").strip()
+    assert (source.commit, source.tree, source.author) == (commit, tree, "Ada Lovelace")
+
+
 async def test_build_script(farm: Farm, git: GitServer) -> None:
     built = await farm.build(of(git, "script", node_app(PAGE)))
     assert built.published is not None, shown(built)

@@ -50,7 +50,7 @@ class FakeRunner:
         if step.argv[1] == "checkout":
             self.write(self.files)
         if step.argv[1] == "log":
-            await on_output("stdout", f"{COMMIT}\n{TREE}\nAda\nShip it\n\nAll of it\n".encode())
+            await on_output("stdout", f"Ship it\n\nAll of it\n\nAda\n{COMMIT}\n{TREE}\n".encode())
         return result()
 
     def write(self, files: dict[str, str]) -> None:

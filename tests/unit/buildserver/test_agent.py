@@ -1,6 +1,7 @@
 import asyncio
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,20 @@ async def test_commands_run_where_the_project_is(memory: MemoryControl, runner: 
     await build(memory, runner)
     assert runner.commands[-1].cwd.endswith("/workspace/apps/web")
     assert memory.published is not None
+
+
+async def test_a_root_directory_that_was_taken_away_is_the_builds_own_failure(
+    memory: MemoryControl, runner: FakeRunner
+) -> None:
+    async def take_away(runner: FakeRunner, *_: object) -> None:
+        shutil.rmtree(runner.workspace / "apps/web")
+        (runner.workspace / "apps/web").symlink_to("/etc")
+
+    memory._claim = claimed(settings=BuildSettings(root_directory="apps/web"))
+    runner.files = {f"apps/web/{name}": content for name, content in NODE_APP.items()}
+    runner.acts["npm ci"] = runner.acts["npm install"] = take_away
+    await build(memory, runner)
+    assert (failed(memory).code, failed(memory).infrastructure) == ("root_directory_not_found", False)
 
 
 async def test_toolchains_come_before_the_machines_programs(memory: MemoryControl, runner: FakeRunner) -> None:

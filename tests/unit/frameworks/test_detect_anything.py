@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalemesh.core.build import BuildSettings, Plan
+from scalemesh.core.documents import decode, encode
 from scalemesh.errors import BuildFailed
 from scalemesh.frameworks import detect
 
@@ -43,6 +44,7 @@ def test_a_plan_or_a_refusal_with_a_code(
     else:
         refusal = "none"
     assert refusal != BuildFailed.default_code()
+    assert decode(Plan, encode(plan)) == plan
     assert not plan.output_directory.startswith(("/", ".."))
     assert not plan.root_directory.startswith(("/", ".."))
 
@@ -65,6 +67,15 @@ def test_a_large_file_takes_no_long_time(bomb: str) -> None:
     with pytest.raises(BuildFailed):
         detect(list(files), files.get, BuildSettings())
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("value", ["a\0b", "a\ud800b", "a" * 70_000], ids=["NUL", "surrogate", "long"])
+@pytest.mark.parametrize("key", ["buildCommand", "installCommand", "ignoreCommand", "outputDirectory"])
+def test_what_no_program_can_be_given_is_refused(key: str, value: str) -> None:
+    vercel = json.dumps({"buildCommand": "true", "outputDirectory": ".", key: value})
+    with pytest.raises(BuildFailed, match=r"vercel\.json") as raised:
+        detect(["vercel.json"], {"vercel.json": vercel.encode()}.get, BuildSettings())
+    assert raised.value.code == "invalid_" + key.replace("C", "_c").replace("D", "_d")
 
 
 DEEP = "[" * 100_000

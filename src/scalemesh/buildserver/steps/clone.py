@@ -10,7 +10,8 @@ from scalemesh.buildserver.steps.submodules import Submodules
 from scalemesh.core.build import BuildSpec, Credentials, GitSource
 from scalemesh.core.git_url import DEFAULT_PORTS, GitUrl
 
-_FORMAT = "--format=%H%n%T%n%an%n%B"
+# What is kept of an output is its end: no message is so long that its commit says what this one is.
+_FORMAT = "--format=%B%n%an%n%H%n%T"
 
 
 class Commit(NamedTuple):
@@ -44,7 +45,8 @@ class Clone:
         await lfs.fetch(self._top)
         async for below in Submodules(self._executor, self._shipper, self._spec).of(self._top):
             await lfs.fetch(below)
-        sha, tree, author, message = shown.split("\n", 3)
+        said, sha, tree = shown.rstrip("\n").rsplit("\n", 2)
+        message, _, author = said.rpartition("\n")
         return Commit(sha, tree, author, message.strip())
 
     async def deepen(self) -> None:

@@ -1,12 +1,15 @@
 """install and build: the plan's commands with its toolchains, on the guarded network."""
 
+import os
 from pathlib import Path
 
+from scalemesh.artifacts import beneath
 from scalemesh.buildserver.execution import Executor
 from scalemesh.buildserver.shipper import Shipper
 from scalemesh.buildserver.toolchains import Toolchain, Toolchains, needed
 from scalemesh.core.build import Plan, Step
 from scalemesh.egress.guard import Guard
+from scalemesh.errors import BuildFailed
 from scalemesh.frameworks.python import MANAGER
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -34,13 +37,29 @@ class Commands:
 
     async def run(self, step: Step, command: str) -> None:
         """Raises BuildFailed."""
-        cwd = self._executor.runner.view(self._root)
-        await self._executor.shell(step, command, cwd=cwd, env=self._env, egress=self._guard)
+        await self._executor.shell(step, command, cwd=self._enter(), env=self._env, egress=self._guard)
 
     async def ask(self, step: Step, command: str, env: dict[str, str]) -> int:
         """Its exit code, which is an answer; with `env` in addition. Raises BuildFailed at a limit."""
-        cwd = self._executor.runner.view(self._root)
-        return await self._executor.answer(step, command, cwd=cwd, env={**env, **self._env}, egress=self._guard)
+        return await self._executor.answer(
+            step, command, cwd=self._enter(), env={**env, **self._env}, egress=self._guard
+        )
+
+    def _enter(self) -> str:
+        """Where commands run. An earlier one may have taken it away, which is no fault of the sandbox's."""
+        try:
+            folder = beneath.open_folder(self._executor.runner.workspace, self._plan.root_directory)
+            try:
+                os.stat(".", dir_fd=folder)  # needs what chdir needs
+            finally:
+                os.close(folder)
+        except (BuildFailed, PermissionError) as error:
+            raise BuildFailed(
+                f"The root directory {self._plan.root_directory or '.'!r} cannot be entered any more.",
+                code="root_directory_not_found",
+                hint="An earlier command has removed, replaced or closed it.",
+            ) from error
+        return self._executor.runner.view(self._root)
 
     def _python(self) -> dict[str, str]:
         if MANAGER not in self._plan.toolchains:
