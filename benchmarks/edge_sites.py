@@ -17,8 +17,9 @@ from scalemesh.core.routes import Route
 from scalemesh.edge.access_line import AccessReceiver
 from scalemesh.edge.access_spool import AccessSpool
 from scalemesh.edge.blobs import Blobs
-from scalemesh.edge.fleet import Fleet, listen
+from scalemesh.edge.fleet import Fleet, KeepAlive, WorkerConfig
 from scalemesh.edge.index import Generation, IndexWriter
+from scalemesh.edge.listeners import listen
 from scalemesh.edge.misses import MissServer
 from scalemesh.errors import Unavailable
 
@@ -59,7 +60,9 @@ async def scalemesh(sites: Path, data: Path, workers: int) -> AsyncIterator[Serv
     _index(sites, data, blobs)
     listeners = listen("127.0.0.1", 0, workers)
     spool = AccessSpool(data / "access.db", _SPOOL_BYTES)
-    fleet = Fleet(str(data), "bench", listeners, access_records=_ACCESS_RECORDS)
+    keep_alive = KeepAlive(requests=10**9)  # as nginx is told here
+    config = WorkerConfig(folder=str(data), access_records=_ACCESS_RECORDS, keep_alive=keep_alive)
+    fleet = Fleet(config, "bench", [[listener] for listener in listeners])
     here = asyncio.Semaphore(0)
     async with MissServer(data / "keeper.sock", blobs, lambda *_: here.release(), AccessReceiver(spool)):
         running = asyncio.create_task(fleet.run())

@@ -15,6 +15,7 @@ from scalemesh.core.manifest import Entry, Manifest
 from scalemesh.core.routes import Route
 from scalemesh.edge.access import Access
 from scalemesh.edge.blobfiles import BlobFiles
+from scalemesh.edge.fleet import KeepAlive
 from scalemesh.edge.index import Generation, IndexReader, IndexWriter
 from scalemesh.edge.parts import PartReader
 from scalemesh.edge.protocol import Connection
@@ -104,7 +105,7 @@ class RequestPath:
         self._worker = self._loop.run_until_complete(self._make(parts))
 
     async def _make(self, parts: PartReader) -> Worker:
-        return Worker(self._serving, parts, ProxyLimits(), Access(lambda _: None, 10))
+        return Worker(self._serving, parts, ProxyLimits(), Access(lambda _: None, 10), KeepAlive())
 
     @staticmethod
     def _entry(files: BlobFiles, path: str) -> Entry:

@@ -30,6 +30,7 @@ class Intake:
         "_deaf",
         "_headers",
         "_introduced",
+        "_left",
         "_parser",
         "_pending_bytes",
         "_repeats",
@@ -49,6 +50,7 @@ class Intake:
         self._body_bytes = 0
         self._pending_bytes = 0  # since the last request, or piece of a body passed on; those under way now included
         self._repeats = 0  # of header names
+        self._left = worker.keep_alive.requests  # that this connection may bring yet
         self._request: Request | None = None  # its body comes in chunks
         self._completed = False
         self._introduced = False  # by a proxy in front of us, whose word is taken
@@ -126,7 +128,9 @@ class Intake:
             if b"#" in query:
                 raise Refused(400)
         host = headers.get(b"host", b"")
-        request = Request(parser.get_method(), target, query, headers, host, parser.should_keep_alive())
+        self._left -= 1
+        stays = parser.should_keep_alive() and self._left > 0
+        request = Request(parser.get_method(), target, query, headers, host, stays)
         if b"connection" in headers or not request.keep_alive:
             request.check_version(parser.get_http_version())
             if parser.should_upgrade():

@@ -3,8 +3,10 @@
 From anybody else these fields are data of the client's, and count for nothing.
 """
 
+import asyncio
 import ipaddress
 import re
+import socket
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -12,6 +14,7 @@ from functools import lru_cache
 from scalemesh.edge.request import Request
 from scalemesh.errors import BadSettings
 
+UNIX = "unknown"  # the address of whoever connects to a unix socket; RFC 7239's word
 _V2 = b"\r\n\r\n\x00\r\nQUIT\n"  # https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt
 _V1 = b"PROXY "
 _V1_BYTES = 107
@@ -21,20 +24,23 @@ _SCHEMES = (b"http", b"https")
 
 
 class Peers:
-    """`networks`: addresses and CIDRs. Raises BadSettings."""
+    """`networks`: addresses and CIDRs, and `unix` for whoever may connect to the unix socket. Raises BadSettings."""
 
     def __init__(self, networks: Sequence[str]) -> None:
+        self._unix = "unix" in networks
         try:
-            self._networks = [ipaddress.ip_network(each, strict=False) for each in networks]
+            self._networks = [ipaddress.ip_network(each, strict=False) for each in networks if each != "unix"]
         except ValueError as error:
             raise BadSettings(
                 f"SCALEMESH_EDGE_TRUSTED: {error}",
-                hint="Give addresses or networks, by comma: 10.0.0.5,10.1.0.0/16",
+                hint="Give addresses or networks, by comma: 10.0.0.5,10.1.0.0/16,unix",
                 field="SCALEMESH_EDGE_TRUSTED",
             ) from error
         self.trusts = lru_cache(maxsize=4096)(self._trusts)
 
     def _trusts(self, address: str) -> bool:
+        if address == UNIX:
+            return self._unix
         parsed = _address(address)
         return parsed is not None and any(parsed in network for network in self._networks)
 
@@ -65,6 +71,15 @@ class Peers:
             request.scheme = scheme
         if host:
             request.host = host
+
+
+def peer_of(transport: asyncio.BaseTransport) -> str:
+    """The address of who is connected; "" if that is gone."""
+    peer = transport.get_extra_info("peername")
+    if isinstance(peer, tuple):
+        return str(peer[0])
+    connected = transport.get_extra_info("socket")
+    return UNIX if connected is not None and connected.family == socket.AF_UNIX else ""
 
 
 def preface(data: bytes) -> tuple[str, int] | None:

@@ -1,6 +1,8 @@
 """One connection: HTTP/1.1 over llhttp in strict mode (RFC 9112), answers in order, bounded memory, nothing forgiven.
 
-What comes in is `intake`'s. A connection whose response waits, or whose reader is slow, is not read from.
+What comes in is `intake`'s. A connection whose response waits, or whose reader is slow, is not read from. One that ends
+although its client did not ask for it is read from a moment longer: closed over unread bytes it would be reset, and the
+client might lose its answer (RFC 9112 §9.6).
 """
 
 import asyncio
@@ -16,7 +18,7 @@ from scalemesh.edge.access import clock_ns
 from scalemesh.edge.filesender import FileSender
 from scalemesh.edge.intake import Intake
 from scalemesh.edge.parts import Part, PartAnswer
-from scalemesh.edge.peers import preface
+from scalemesh.edge.peers import peer_of, preface
 from scalemesh.edge.request import MAX_HEADER_BYTES, MAX_REQUEST_BYTES, Refused, Request
 from scalemesh.edge.responses import REFUSALS, FileSlice, Response
 from scalemesh.edge.upstream.target import Proxied
@@ -27,10 +29,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-IDLE_S = 75  # between requests
 REQUEST_S = 10  # from a request's first byte to its last
 STALL_S = 60  # a response of which the client takes nothing
-LINGER_S = 2  # reading on after a refusal, so that the client gets to see it
+LINGER_S = 2  # reading on after the last answer, so that the client gets to see it
 DRAIN_IDLE_S = 2
 MAX_QUEUED = 256  # pipelined requests behind one that waits
 _JOIN_BYTES = 32 * 1024  # up to here one copy is cheaper than a second buffer
@@ -40,6 +41,7 @@ class Connection(Intake, asyncio.Protocol):
     """`check` is called each second; everything else by the transport and by llhttp."""
 
     __slots__ = (
+        "_born_at",
         "_busy",
         "_early",
         "_exchange",
@@ -47,14 +49,14 @@ class Connection(Intake, asyncio.Protocol):
         "_lingering",
         "_paused",
         "_peer",
-        "_progress",
-        "_progress_at",
         "_queue",
         "_reading",
         "_sender",
         "_started_at",
         "_task",
         "_transport",
+        "_unsent",
+        "_unsent_since",
     )
 
     _transport: asyncio.Transport
@@ -70,9 +72,10 @@ class Connection(Intake, asyncio.Protocol):
         self._sender: FileSender | None = None
         self._file: tuple[Request, Response, Cache] | None = None  # what `_sender` answers, and with what
         self._exchange: Exchange | PartAnswer | None = None
+        self._born_at = worker.tick
         self._started_at = 0  # when the request that is coming in began; 0: none is
-        self._progress = 0
-        self._progress_at = 0
+        self._unsent = 0  # when last looked at
+        self._unsent_since = 0
         self._early: bytes | None = None  # of a proxy that may begin with a PROXY header, until that is decided
         self._peer = ""  # who such a header names
 
@@ -263,8 +266,8 @@ class Connection(Intake, asyncio.Protocol):
         self._go_on()
 
     def _end(self) -> None:
-        """Close once all is written; where a body still comes in, let the client see its answer first."""
-        if self._body is None:
+        """Close once all is written; where more may come in, let the client see its answer first."""
+        if self._body is None and self._left > 0 and not self._worker.draining:
             self._transport.close()
         elif not self._transport.is_closing():
             self._body = None
@@ -331,8 +334,7 @@ class Connection(Intake, asyncio.Protocol):
     def _client(self) -> str:
         if self._peer:
             return self._peer
-        peer = self._transport.get_extra_info("peername")
-        return str(peer[0]) if isinstance(peer, tuple) else ""
+        return peer_of(self._transport)
 
     def _go_on(self) -> None:
         """What was queued, in order; then read again, or end."""
@@ -347,37 +349,36 @@ class Connection(Intake, asyncio.Protocol):
         if self._queue or self._busy or self._paused or self._lingering:
             return
         if self._deaf:
-            self._transport.close()
+            self._end()
         elif not self._reading:
             self._reading = True
             self._transport.resume_reading()
 
     def check(self, tick: int) -> None:
         """Enforce the deadlines; called about once a second."""
-        if self._lingering:
+        if tick - self._born_at > self._worker.keep_alive.life_s:
+            self._left = min(self._left, 1)
+        unsent = self._transport.get_write_buffer_size() + (self._sender.left if self._sender else 0)
+        if unsent != self._unsent:
+            self._unsent, self._unsent_since = unsent, tick
+        if unsent:
+            if tick - self._unsent_since > STALL_S:
+                self._transport.abort()
+        elif self._lingering:
             if tick - self._active_at > LINGER_S:
                 self._transport.abort()
-        elif self._paused or self._sender is not None:
-            self._check_progress(tick)
         elif self._busy:
             return
         elif self._started_at:
             if tick - self._started_at > REQUEST_S:
                 self._refuse(408)
-        elif tick - self._active_at > IDLE_S:
+        elif tick - self._active_at > self._worker.keep_alive.idle_s:
             self._transport.close()
-
-    def _check_progress(self, tick: int) -> None:
-        left = self._transport.get_write_buffer_size() + (self._sender.left if self._sender else 0)
-        if left != self._progress:
-            self._progress, self._progress_at = left, tick
-        elif tick - self._progress_at > STALL_S:
-            self._transport.abort()
 
     def drain(self, tick: int) -> None:
         """Close once idle for a moment: a request may be on its way. The next response closes by itself."""
-        idle = not (self._busy or self._paused or self._queue or self._started_at)
-        if idle and tick - self._active_at >= DRAIN_IDLE_S:
+        idle = not (self._busy or self._paused or self._queue)
+        if idle and tick - max(self._active_at, self._started_at) >= DRAIN_IDLE_S:
             self._transport.close()
 
     def abort(self) -> None:

@@ -1,10 +1,12 @@
 """A keeper that becomes its own successor: the same process runs its command again, and keeps the listening sockets.
 
-The old workers serve until the new ones listen, as after a kill. No connection is lost, for their queue never closes.
+The old workers serve until the new ones listen, and then finish what they are at. No connection is lost, for their
+queue never closes.
 """
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterable, MutableMapping, Sequence
@@ -17,21 +19,12 @@ _PIDS = "_SCALEMESH_EDGE_WORKERS"
 _REAP_S = 1.0
 
 
-def replace_keeper(listeners: Sequence[socket.socket], fleet: Fleet) -> None:
-    """Does not return. As safe as `kill -9`, which the keeper survives at any moment."""
-    for listener in listeners:
-        listener.set_inheritable(True)
-    running = [process.pid for process in fleet.processes.values() if process.returncode is None]
-    environ = os.environ | {_FDS: _joined(listener.fileno() for listener in listeners), _PIDS: _joined(running)}
-    os.execve(sys.executable, sys.orig_argv, environ)  # noqa: S606  an argv, as everywhere
-
-
 class Predecessor:
     """What this process was before it replaced itself: its sockets, and workers that are still its children."""
 
     def __init__(self, listeners: list[socket.socket], workers: list[int]) -> None:
         self.listeners = listeners
-        self._workers = workers
+        self.workers = workers
 
     @classmethod
     def take(cls, environ: MutableMapping[str, str]) -> Self:
@@ -43,11 +36,29 @@ class Predecessor:
         return cls(listeners, [int(pid) for pid in pids])
 
     async def reap(self) -> None:
-        """Take note of each old worker's end; goes on until cancelled, as a keeper's parts do."""
-        while self._workers:
-            await asyncio.sleep(_REAP_S)
-            self._workers = [pid for pid in self._workers if _runs(pid)]
-        await asyncio.Event().wait()
+        """Take note of each old worker's end; goes on until cancelled, as a keeper's parts do, and then tells them to
+        hurry. They need no keeper to end by themselves."""
+        try:
+            while self.workers:
+                await asyncio.sleep(_REAP_S)
+                self.workers = [pid for pid in self.workers if _runs(pid)]
+            await asyncio.Event().wait()
+        finally:
+            for pid in filter(_runs, self.workers):
+                os.kill(pid, signal.SIGTERM)
+
+
+def replace_keeper(listeners: Sequence[socket.socket], fleet: Fleet, before: Predecessor) -> None:
+    """Does not return. As safe as `kill -9`, which the keeper survives at any moment."""
+    for listener in listeners:
+        listener.set_inheritable(True)
+    running = [process.pid for process in fleet.processes.values() if process.returncode is None]
+    environ = os.environ | {
+        _FDS: _joined(listener.fileno() for listener in listeners),
+        _PIDS: _joined(running + before.workers),
+    }
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # one more, before the successor listens to it, is none
+    os.execve(sys.executable, sys.orig_argv, environ)  # noqa: S606  an argv, as everywhere
 
 
 def _runs(pid: int) -> bool:

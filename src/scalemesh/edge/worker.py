@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+import math
 import socket
 from typing import TYPE_CHECKING
 
 from scalemesh.edge.access import Access
+from scalemesh.edge.fleet import KeepAlive
+from scalemesh.edge.listeners import BACKLOG
 from scalemesh.edge.parts import Part, PartAnswer, PartReader
 from scalemesh.edge.peers import Peers
 from scalemesh.edge.protocol import Connection
@@ -20,17 +23,35 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 4096
 _TICK_S = 1.0
+
+
+class Ending:
+    """When a worker ends, at the latest; that may only come nearer."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.at = math.inf
+
+    def within(self, grace_s: float) -> None:
+        self.at = min(self.at, asyncio.get_running_loop().time() + grace_s)
+        self.begun.set()
 
 
 class Worker:
     """What connections share. `tick` counts seconds from 1; while `draining`, each response ends its connection."""
 
     def __init__(
-        self, serving: Serving, parts: PartReader, proxy: ProxyLimits, access: Access, peers: Peers | None = None
+        self,
+        serving: Serving,
+        parts: PartReader,
+        proxy: ProxyLimits,
+        access: Access,
+        keep_alive: KeepAlive,
+        peers: Peers | None = None,
     ) -> None:
         self.serving = serving
+        self.keep_alive = keep_alive
         self.peers = peers
         self._parts = parts
         self.access = access
@@ -41,7 +62,7 @@ class Worker:
         self.connections: set[Connection] = set()
         self.draining = False
         self.tick = 1
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def exchange(
@@ -60,7 +81,11 @@ class Worker:
         return Exchange(self._pools, request, asked, transport, close=self.draining)
 
     async def start(self, listener: socket.socket) -> None:
-        self._server = await self.loop.create_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)
+        create = self.loop.create_unix_server if listener.family == socket.AF_UNIX else self.loop.create_server
+        self._servers.append(await create(lambda: Connection(self), sock=listener, backlog=BACKLOG))
+
+    def tick_on(self) -> None:
+        """Begin to keep time; `drain` ends it."""
         self._timer = self.loop.call_later(_TICK_S, self._on_tick)
 
     def _on_tick(self) -> None:
@@ -71,16 +96,15 @@ class Worker:
         for connection in list(self.connections):
             connection.check(self.tick)
 
-    async def drain(self, grace_s: float) -> None:
-        """Stop accepting; let responses under way finish for up to `grace_s`; close what is left. Idempotent.
+    async def drain(self, ending: Ending) -> None:
+        """Stop accepting; let responses under way finish as long as they may; close what is left. Idempotent.
 
         The listening socket's queue is not lost: the keeper holds the socket, too, for the next worker.
         """
         self.draining = True
-        if self._server is not None:
-            self._server.close()
-        deadline = self.loop.time() + grace_s
-        while self.connections and self.loop.time() < deadline:
+        for server in self._servers:
+            server.close()
+        while self.connections and self.loop.time() < ending.at:
             for connection in list(self.connections):
                 connection.drain(self.tick)
             await asyncio.sleep(0.02)

@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -24,21 +25,21 @@ from scalemesh.edge.access_report import AccessReports
 from scalemesh.edge.access_spool import AccessSpool
 from scalemesh.edge.blobs import Blobs
 from scalemesh.edge.feed import RouteFeed
-from scalemesh.edge.fleet import Fleet, listen
+from scalemesh.edge.fleet import Fleet
 from scalemesh.edge.index import Generation, IndexWriter
 from scalemesh.edge.keeper import Keeper, edge_folder
+from scalemesh.edge.listeners import forget, listen, listen_at
 from scalemesh.edge.misses import MissServer
-from scalemesh.edge.peers import Peers
 from scalemesh.edge.places import left_behind
 from scalemesh.edge.prefetch import Prefetch
 from scalemesh.edge.replacing import Predecessor, replace_keeper
 from scalemesh.errors import BadSettings
-from scalemesh.main.proxying import proxy_limits
+from scalemesh.main.worker_config import worker_config
 from scalemesh.settings.load import load
 from scalemesh.settings.model import Settings
 
 _OURS_LISTEN_S = 1.0
-LOCK_S = 10.0  # a predecessor may need this long to end
+LOCK_S = 5.0  # a predecessor may need this long to end, besides what its answers under way may take
 
 
 def main() -> None:
@@ -55,17 +56,19 @@ def run(settings: Settings) -> None:
     if settings.data_dir is None:
         raise BadSettings("No data folder is set.", field="SCALEMESH_DATA_DIR")
     folder = edge_folder(settings.data_dir)
-    with _sole_keeper(folder), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        _sole_keeper(folder, LOCK_S + settings.edge.drain_s),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         runner.run(_run(settings, folder))
 
 
 async def _run(settings: Settings, folder: Path) -> None:
-    Peers(settings.edge.trusted)  # a wrong one is said here, not by each worker
+    config = worker_config(folder, settings.edge)
     epoch = secrets.token_hex(4)
     before = Predecessor.take(os.environ)
-    listeners = before.listeners or listen(
-        settings.host, settings.edge_port, settings.edge.workers, shared=left_behind(folder)
-    )
+    listeners = before.listeners or _listeners(settings, shared=left_behind(folder))
+    files = [each for each in listeners if each.family == socket.AF_UNIX]
     blobs = Blobs(folder / "blobs", BlobStore(settings.storage_url), settings.edge.disk_bytes)
     index = IndexWriter(folder / "index.db")
     generation = Generation(folder / "generation")
@@ -73,21 +76,25 @@ async def _run(settings: Settings, folder: Path) -> None:
     keeper = Keeper(index, generation, blobs, RouteFeed(settings.internal_url, settings.edge.token), prefetch)
     spool = AccessSpool(folder / "access.db", settings.edge.access_spool_bytes)
     reports = AccessReports(spool, settings.internal_url, settings.edge.token)
-    fleet = Fleet(
-        str(folder),
-        epoch,
-        listeners,
-        proxy=proxy_limits(settings.edge.proxy),
-        access_records=settings.edge.access_records,
-        trusted=settings.edge.trusted,
-    )
+    fleet = Fleet(config, epoch, [[each, *files] for each in listeners if each not in files])
     strangers = Strangers(epoch)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: replace_keeper(listeners, fleet))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: replace_keeper(listeners, fleet, before))
     async with MissServer(folder / "keeper.sock", blobs, strangers.on_worker, AccessReceiver(spool)):
         await _until_signal(fleet.run(), keeper.follow(), keeper.tidy(), prefetch.run(), reports.run(), before.reap())
         strangers.dismiss()
     index.close()
     spool.close()
+    if settings.edge.socket:
+        forget(Path(settings.edge.socket))
+
+
+def _listeners(settings: Settings, *, shared: bool) -> list[socket.socket]:
+    edge = settings.edge
+    on_port = listen(settings.host, settings.edge_port, edge.workers, shared=shared)
+    if not edge.socket:
+        return on_port
+    mode = int(edge.socket_mode, 8)
+    return [*on_port, listen_at(Path(edge.socket), mode=mode, group=edge.socket_group, shared=shared)]
 
 
 class Strangers:
@@ -123,10 +130,10 @@ async def _until_signal(*parts: Coroutine[Any, Any, None]) -> None:
 
 
 @contextlib.contextmanager
-def _sole_keeper(folder: Path) -> Iterator[None]:
+def _sole_keeper(folder: Path, patience_s: float) -> Iterator[None]:
     """One keeper per data folder; waits a moment for the one before."""
     with (folder / "keeper.lock").open("w") as lock:
-        deadline = time.monotonic() + LOCK_S
+        deadline = time.monotonic() + patience_s
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

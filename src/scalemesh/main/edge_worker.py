@@ -11,6 +11,7 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -26,9 +27,10 @@ from scalemesh.edge.parts import PartReader
 from scalemesh.edge.peers import Peers
 from scalemesh.edge.places import hold_place
 from scalemesh.edge.serving import Serving
-from scalemesh.edge.worker import Worker
+from scalemesh.edge.worker import Ending, Worker
 
 ACCESS_S = 0.5  # at least, for the keeper to take the last access records
+REPLACED_S = 3600.0  # for what a worker is at, once another one has its place: nobody waits for it to end
 ALONE_S = 120.0  # without a keeper for so long, nobody will ever replace or stop this worker: it ends itself
 
 
@@ -44,11 +46,11 @@ def main() -> None:
 async def _run(config: WorkerConfig) -> None:
     folder = Path(config.folder)
     loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-    alone = _Alone(loop, stopping)
+    ending = Ending()
+    alone = _Alone(loop, lambda: ending.within(config.drain_s))
     access = AccessSender()
-    misses = MissClient(folder / "keeper.sock", config.slot, stopping.set, alone.set, access)
-    with hold_place(folder), contextlib.closing(IndexReader(folder / "index.db")) as index:
+    misses = MissClient(folder / "keeper.sock", config.slot, lambda: ending.within(REPLACED_S), alone.set, access)
+    with hold_place(folder) as place, contextlib.closing(IndexReader(folder / "index.db")) as index:
         generation = Generation(folder / "generation")
         files = BlobFiles(folder / "blobs")
         parts = PartReader(folder / "keeper.sock")
@@ -57,32 +59,35 @@ async def _run(config: WorkerConfig) -> None:
             parts,
             config.proxy,
             Access(access.ship, config.access_records),
+            config.keep_alive,
             Peers(config.trusted) if config.trusted else None,
         )
-        loop.add_signal_handler(signal.SIGTERM, stopping.set)
+        loop.add_signal_handler(signal.SIGTERM, ending.within, config.drain_s)
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C: the keeper decides
         gc.collect()
         gc.freeze()
-        await worker.start(socket.socket(fileno=config.listener_fd))
+        for fd in config.listener_fds:
+            await worker.start(socket.socket(fileno=fd))
+        worker.tick_on()
         asking = asyncio.create_task(misses.run())
-        await stopping.wait()
-        deadline = loop.time() + config.drain_s
-        await worker.drain(config.drain_s)
-        await access.finish(deadline + ACCESS_S - loop.time())
+        await ending.begun.wait()
+        place.close()
+        await worker.drain(ending)
+        await access.finish(ACCESS_S + min(config.drain_s, max(0.0, ending.at - loop.time())))
         asking.cancel()
 
 
 class _Alone:
     """Ends the worker when the keeper has been gone for ALONE_S."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> None:
         self._loop = loop
-        self._stopping = stopping
+        self._end = end
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, alone: bool) -> None:  # noqa: FBT001
         if alone and self._timer is None:
-            self._timer = self._loop.call_later(ALONE_S, self._stopping.set)
+            self._timer = self._loop.call_later(ALONE_S, self._end)
         elif not alone and self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -5,7 +5,6 @@ import hashlib
 import logging
 import os
 import signal
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,15 +20,16 @@ from scalemesh.core.build import BlobRef, Flavour, Limits
 from scalemesh.core.documents import encode
 from scalemesh.core.routes import Route
 from scalemesh.edge.blobs import Blobs
-from scalemesh.edge.fleet import Fleet, listen
+from scalemesh.edge.fleet import Fleet
 from scalemesh.edge.index import Generation, IndexWriter
+from scalemesh.edge.listeners import listen
 from scalemesh.edge.misses import MissServer
-from scalemesh.edge.upstream.target import ProxyLimits
 from scalemesh.errors import Unavailable
 from scalemesh.main import rules
-from scalemesh.main.proxying import proxy_limits
+from scalemesh.main.worker_config import worker_config
 from scalemesh.rules.read import Parsed
 from scalemesh.settings.load import load
+from scalemesh.settings.model import EdgeSettings
 
 log = logging.getLogger(__name__)
 
@@ -52,42 +52,30 @@ async def _preview(directory: Path, port: int, on_ready: Callable[[str], None], 
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    edge = load(os.environ).edge
-    proxy = proxy_limits(edge.proxy)
-    async with serving(directory, port, flavour=flavour, proxy=proxy, trusted=edge.trusted) as (address, _):
+    async with _serving(directory, port, flavour, load(os.environ).edge) as address:
         on_ready(address)
         await stopping.wait()
 
 
 @asynccontextmanager
-async def serving(
-    directory: Path,
-    port: int,
-    workers: int = 1,
-    flavour: Flavour | None = None,
-    proxy: ProxyLimits | None = None,
-    trusted: tuple[str, ...] = (),
-) -> AsyncIterator[tuple[str, Fleet]]:
-    """The address and the workers; also what the benchmarks measure."""
-    listeners = listen("127.0.0.1", port, workers)
+async def _serving(directory: Path, port: int, flavour: Flavour | None, settings: EdgeSettings) -> AsyncIterator[str]:
+    """Its address."""
+    (listener,) = listen("127.0.0.1", port, 1)
     with tempfile.TemporaryDirectory(prefix="scalemesh-preview-") as temporary:
         folder = Path(temporary)
         blobs = Blobs(folder / "blobs", _Nowhere(), max_bytes=2**63)
         await asyncio.to_thread(_fill, directory, folder, blobs, flavour)
         ready = asyncio.Event()
-        fleet = Fleet(str(folder), "preview", listeners, every_host=_HOST, proxy=proxy, trusted=trusted)
+        config = msgspec.structs.replace(worker_config(folder, settings), every_host=_HOST, access_records=0)
+        fleet = Fleet(config, "preview", [[listener]])
         async with MissServer(folder / "keeper.sock", blobs, lambda *_: ready.set()):
             running = asyncio.create_task(fleet.run())
             try:
                 await ready.wait()
-                yield f"http://localhost:{_port(listeners[0])}", fleet
+                yield f"http://localhost:{listener.getsockname()[1]}"
             finally:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
-
-
-def _port(listener: socket.socket) -> int:
-    return int(listener.getsockname()[1])
 
 
 def _fill(directory: Path, folder: Path, blobs: Blobs, flavour: Flavour | None) -> None:

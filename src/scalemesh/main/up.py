@@ -26,6 +26,7 @@ from scalemesh.main.children import BAD_SETTINGS, Child, take_over
 from scalemesh.settings import Settings, load
 
 STOP_S = 4.5
+_EDGE_STOP_S = 2.0  # beyond what it gives to answers under way
 _DEMO_S = 60.0  # so long the banner waits for the demo's site
 _OPTIONS = {"data_dir": "DATA_DIR", "host": "HOST", "api_port": "API_PORT", "edge_port": "EDGE_PORT"}
 
@@ -174,11 +175,11 @@ class Supervisor:
         sys.stdout.flush()
 
     def _stop(self) -> None:
-        """All at once; by force what has not ended after STOP_S."""
+        """All at once; by force what has not ended in time."""
         for child in self._children:
             child.restart_at = None
             child.signal(signal.SIGTERM)
-        deadline = time.monotonic() + STOP_S
+        deadline = time.monotonic() + max(STOP_S, self._settings.edge.drain_s + _EDGE_STOP_S)
         while any(child.is_running for child in self._children):
             self._round(deadline)
             if time.monotonic() >= deadline:

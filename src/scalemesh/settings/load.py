@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scalemesh.errors import BadSettings
-from scalemesh.settings.model import Settings, default_data_dir
+from scalemesh.settings.model import EdgeSettings, Settings, default_data_dir
 
 PREFIX = "SCALEMESH_"
 _UNITS = {"": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
@@ -94,6 +94,7 @@ def _check(s: Settings) -> None:
     for name, port in (("SCALEMESH_API_PORT", s.api_port), ("SCALEMESH_EDGE_PORT", s.edge_port)):
         if not 0 < port < 65536:
             raise BadSettings(f"{name}={port}: expected 1 to 65535", field=name)
+    _check_edge(s.edge)
     if s.log_level not in {"debug", "info", "warning", "error"}:
         raise BadSettings(
             f"SCALEMESH_LOG_LEVEL={s.log_level!r}: expected debug, info, warning or error", field="SCALEMESH_LOG_LEVEL"
@@ -102,3 +103,16 @@ def _check(s: Settings) -> None:
         raise BadSettings(
             f"SCALEMESH_BUILD_SANDBOX={s.build.sandbox!r}: expected auto or none", field="SCALEMESH_BUILD_SANDBOX"
         )
+
+
+def _check_edge(edge: EdgeSettings) -> None:
+    if not re.fullmatch(r"0?[0-7]{3}", edge.socket_mode):
+        raise BadSettings(
+            f"SCALEMESH_EDGE_SOCKET_MODE={edge.socket_mode!r}: expected three octal digits",
+            hint="660: the owner and the group may connect; 666: everybody on this machine.",
+            field="SCALEMESH_EDGE_SOCKET_MODE",
+        )
+    for name in ("keepalive_requests", "keepalive_time_s", "keepalive_idle_s", "drain_s"):
+        if (value := getattr(edge, name)) <= 0:
+            variable = f"SCALEMESH_EDGE_{name.removesuffix('_s').upper()}"
+            raise BadSettings(f"{variable}={value:g}: expected more than 0", field=variable)

@@ -140,12 +140,23 @@ class EdgeSettings:
 
     workers: int = _setting("EDGE_WORKERS", 1, "edge worker processes")
     token: str = _setting("EDGE_TOKEN", "", "token of an edge on another machine (`serve edge`)", secret=True)
+    socket: str = _setting(
+        "EDGE_SOCKET", "", "path of a unix socket for the sites, too, such as `/run/scalemesh/edge.sock`"
+    )
+    socket_mode: str = _setting("EDGE_SOCKET_MODE", "660", "its mode, in octal: who may write to it may connect")
+    socket_group: str = _setting("EDGE_SOCKET_GROUP", "", "its group; default: the one the edge runs with")
     trusted: tuple[str, ...] = _setting(
         "EDGE_TRUSTED",
         (),
-        "addresses of proxies in front of the edge, by comma, CIDR too: what they say of a client counts "
-        "(PROXY protocol, `Forwarded`, `X-Forwarded-*`)",
+        "proxies in front of the edge, by comma: addresses, CIDR, `unix` for whoever connects to the unix socket; what "
+        "they say of a client counts (PROXY protocol, `Forwarded`, `X-Forwarded-*`)",
     )
+    keepalive_requests: int = _setting("EDGE_KEEPALIVE_REQUESTS", 1000, "requests on one connection; then it is closed")
+    keepalive_time_s: float = _setting(
+        "EDGE_KEEPALIVE_TIME", 3600, "seconds of one connection's life; the next answer then is its last"
+    )
+    keepalive_idle_s: float = _setting("EDGE_KEEPALIVE_IDLE", 75, "seconds of a connection without a request")
+    drain_s: float = _setting("EDGE_DRAIN", 8, "seconds for answers that are under way when the edge stops")
     disk_bytes: int = _setting("EDGE_DISK", 20 * 1024**3, "disk for the edge's blobs, bytes or `20GB`")
     access_records: int = _setting(
         "EDGE_ACCESS_RECORDS", 100, "access records a second of one project in one edge worker; totals are always kept"

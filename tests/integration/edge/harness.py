@@ -172,15 +172,15 @@ class Answer:
 
 
 class Wire:
-    """A raw connection: bytes out, answers in."""
+    """A raw connection to a port, or to a unix socket: bytes out, answers in."""
 
-    def __init__(self, port: int, *, receive_buffer: int = 0) -> None:
-        self.socket = socket.socket()
+    def __init__(self, address: int | Path, *, receive_buffer: int = 0) -> None:
+        self.socket = socket.socket(socket.AF_INET if isinstance(address, int) else socket.AF_UNIX)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(DEADLINE_S)
         try:
-            self.socket.connect(("127.0.0.1", port))
+            self.socket.connect(("127.0.0.1", address) if isinstance(address, int) else str(address))
         except OSError:
             self.socket.close()
             raise

@@ -9,6 +9,7 @@ import httpcore
 
 from scalemesh.core.access import Cache
 from scalemesh.edge.access import clock_ns
+from scalemesh.edge.peers import peer_of
 from scalemesh.edge.request import Request
 from scalemesh.edge.responses import CLIENT_LEFT, REFUSALS, Response
 from scalemesh.edge.upstream import failures, fields
@@ -103,8 +104,7 @@ class Exchange:
         address = urlsplit(self._asked.url)
         authority = (address.hostname or "") + (f":{address.port}" if address.port else "")
         target = (address.path or "/") + (f"?{address.query}" if address.query else "")
-        peer = self._transport.get_extra_info("peername")
-        client = self._request.client or (str(peer[0]) if isinstance(peer, tuple) else "unknown")
+        client = self._request.client or peer_of(self._transport) or "unknown"
         wait = self._limits.timeout_s
         return httpcore.Request(
             self._request.method,
