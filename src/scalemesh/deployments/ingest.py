@@ -1,6 +1,5 @@
 """What an agent reports: log lines that continue the cursor, and events that continue their count."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from scalemesh.core.build import (
     StepStarted,
 )
 from scalemesh.core.documents import encode
+from scalemesh.core.grouping import Grouped
 from scalemesh.core.logs import MAX_LINE_BYTES, LogLine
 from scalemesh.core.state import ACTIVE
 from scalemesh.db import Database
@@ -63,47 +63,35 @@ class Advance:
 
 
 class Cursors:
-    """Group commit: advances that arrive while one transaction runs share the next one. Each keeps its own fence."""
+    """Advances that arrive while one transaction runs share the next one. Each keeps its own fence."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._waiting: list[tuple[Advance, asyncio.Future[Cursor | None]]] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._advancing: Grouped[Advance, Cursor | None] = Grouped(self._write, GROUP)
 
     async def advance(self, wanted: Advance) -> Cursor | None:
         """None: the attempt is over, or the lines leave a gap.
 
         Lines from below the cursor are a batch sent again: they are accepted, and published again.
         """
-        answer: asyncio.Future[Cursor | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((wanted, answer))
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write(), name="log cursors")
-        return await answer
+        return await self._advancing(wanted)
 
-    async def _write(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
-            try:
-                await self._commit(group)
-            except Exception:
-                log.exception("log cursors are written one by one", count=len(group))
-                await self._one_by_one(group)
+    async def _write(self, group: Sequence[Advance]) -> Sequence[Cursor | Exception | None]:
+        try:
+            return await self._commit(group)
+        except Exception:
+            log.exception("log cursors are written one by one", count=len(group))
+        return [await self._alone(wanted) for wanted in group]
 
-    async def _commit(self, group: Sequence[tuple[Advance, asyncio.Future[Cursor | None]]]) -> None:
+    async def _alone(self, wanted: Advance) -> Cursor | Exception | None:
+        try:
+            return (await self._commit([wanted]))[0]
+        except Exception as error:  # noqa: BLE001  it is raised where the answer is awaited
+            return error
+
+    async def _commit(self, group: Sequence[Advance]) -> list[Cursor | None]:
         async with self._db.write() as session:
-            found = await _advance(session, [wanted for wanted, _ in group])
-        for (_, answer), cursor in zip(group, found, strict=True):
-            if not answer.done():  # its request may have been canceled
-                answer.set_result(cursor)
-
-    async def _one_by_one(self, group: Sequence[tuple[Advance, asyncio.Future[Cursor | None]]]) -> None:
-        for each in group:
-            try:
-                await self._commit([each])
-            except Exception as error:  # noqa: BLE001  it is raised where the answer is awaited
-                if not each[1].done():
-                    each[1].set_exception(error)
+            return await _advance(session, group)
 
 
 async def _advance(session: AsyncSession, group: Sequence[Advance]) -> list[Cursor | None]:

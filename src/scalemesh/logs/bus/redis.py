@@ -17,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
+from scalemesh.core.grouping import Grouped
 from scalemesh.core.ids import new_id
 from scalemesh.errors import BadSettings
 from scalemesh.logs.bus.base import SetAside
@@ -26,6 +27,7 @@ STREAM = "scalemesh:logs"
 ASIDE = "scalemesh:logs:set-aside"
 GROUP = "pumps"
 MAX_RECORDS = 1_000_000  # publishers are held back beyond that: no pump is running
+SEND_RECORDS = 100
 RECEIVE_RECORDS = 500
 RECLAIM_S = 30.0
 FORGET_CONSUMER_S = 3600.0
@@ -62,6 +64,7 @@ class RedisBus(BrokerBus):
         )
         _check(url, pool)
         self._redis = Redis.from_pool(pool)
+        self._sending = Grouped(self._send_all, SEND_RECORDS)
         self._length = 0
         self._reclaim_at = 0.0
         self._trim_at = 0.0
@@ -94,14 +97,20 @@ class RedisBus(BrokerBus):
                 raise
 
     async def _send(self, record: Record) -> None:
+        """With those of other writers in one exchange: an answer waits for the disk, once for all of them."""
+        await self._sending(record)
+
+    async def _send_all(self, records: Sequence[Record]) -> Sequence[Exception | None]:
         if self._length >= self._max_records:
             self._length = await self._redis.xlen(STREAM)
             if self._length >= self._max_records:
                 raise Full(f"{self._length} records wait for a log pump")
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.xadd(STREAM, {"deployment": record.deployment, "lines": record.data})
+        async with asyncio.timeout(CALL_S), self._redis.pipeline(transaction=False) as pipe:
+            for record in records:
+                pipe.xadd(STREAM, {"deployment": record.deployment, "lines": record.data})
             pipe.xlen(STREAM)
-            _, self._length = await pipe.execute()
+            *answers, self._length = await pipe.execute()
+        return [None] * len(answers)
 
     async def _receive(self, wait_s: float) -> list[tuple[bytes, Record]]:
         try:
