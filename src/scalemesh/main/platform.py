@@ -15,13 +15,15 @@ from scalemesh.deployments import BuildPolicy, Deployments
 from scalemesh.errors import BadSettings
 from scalemesh.logs import LogService, open_archive, open_bus
 from scalemesh.projects import Cipher, Projects, Sites, load_or_create_key
+from scalemesh.sandbox.etc import REGISTRIES
 from scalemesh.settings import Settings
 from scalemesh.sources import Sources, SourceSettings
 
 MAX_WEIGHT = 1000
 # What programs that we start inherit: where things are, whom to trust; never a setting or a secret of ours.
 _LAUNCH_S, _LAUNCH_ELSEWHERE_S = 120, 900  # elsewhere images are pulled, and machines started
-_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "PYTHONPATH")
+_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "PYTHONPATH",
+              *REGISTRIES)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+REGISTRIES = ("NPM_CONFIG_REGISTRY", "PIP_INDEX_URL", "UV_DEFAULT_INDEX")
 _PUBLIC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d")  # links into /usr and the loader's tables
 _BUNDLES = (CA_BUNDLE, "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem")
 _FILES = {
@@ -56,3 +57,11 @@ def ca_environment(environ: Mapping[str, str]) -> dict[str, str]:
     custom = environ.get("SSL_CERT_FILE") or environ.get("NODE_EXTRA_CA_CERTS")
     names = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "PIP_CERT", "DENO_CERT")
     return dict.fromkeys(names, CA_BUNDLE) if custom else {}
+
+
+def registries(environ: Mapping[str, str]) -> dict[str, str]:
+    """The operator's mirrors of the package registries; not with a password in it, which a build would learn."""
+    mirrors = {name: environ[name] for name in REGISTRIES if environ.get(name) and "@" not in environ[name]}
+    if npm := mirrors.get("NPM_CONFIG_REGISTRY"):
+        mirrors["YARN_NPM_REGISTRY_SERVER"] = npm  # the one of npm's clients that does not read npm's own variable
+    return mirrors

@@ -126,6 +126,7 @@ class Session:
     def _environment(self) -> dict[str, str]:
         env = {"PATH": _PATH, "LANG": "C.UTF-8", "USER": "build", "LOGNAME": "build", "SHELL": "/bin/sh"}
         env |= {"HOME": self.view(self.directory / "home"), "TMPDIR": self.view(self.directory / "tmp")}
+        env |= etc.registries(os.environ)
         if self._mode == "bubblewrap":
             return env | etc.ca_environment(os.environ)
         return env | {name: os.environ[name] for name in _FROM_HOST if name in os.environ}

@@ -71,3 +71,11 @@ def test_the_generated_etc_has_the_operators_authorities(tmp_path: Path) -> None
 def test_authorities_are_named_to_tools_only_where_the_operator_has_his_own() -> None:
     assert etc.ca_environment({}) == {}
     assert etc.ca_environment({"SSL_CERT_FILE": "/x"})["NODE_EXTRA_CA_CERTS"] == etc.CA_BUNDLE
+
+
+def test_mirrors_are_passed_on_but_no_password() -> None:
+    given = {"NPM_CONFIG_REGISTRY": "https://npm.example.org/", "PIP_INDEX_URL": "https://me:secret@pypi.example.org/"}
+    assert etc.registries(given) == {
+        "NPM_CONFIG_REGISTRY": "https://npm.example.org/",
+        "YARN_NPM_REGISTRY_SERVER": "https://npm.example.org/",
+    }
