@@ -33,6 +33,7 @@ class Cluster(Platform):
     ports: list[int] = field(default_factory=list)
     database: Postgres | None = None
     store: S3Server | None = None
+    bus: BrokerEngine | None = None
 
     def __post_init__(self) -> None:
         self.data.mkdir(parents=True)
@@ -136,7 +137,8 @@ def open_cluster(
         database = stack.enter_context(postgres())
         urls = {"SCALEMESH_DATABASE_URL": asyncio.run(database.empty())}
         (folder / "bus").mkdir(parents=True)
-        urls["SCALEMESH_LOG_BUS_URL"] = stack.enter_context(bus(folder / "bus")).url
+        broker = stack.enter_context(bus(folder / "bus"))
+        urls["SCALEMESH_LOG_BUS_URL"] = broker.url
         if with_clickhouse:
             (folder / "clickhouse").mkdir()
             urls["SCALEMESH_LOG_ARCHIVE_URL"] = stack.enter_context(ClickHouseEngine(folder / "clickhouse")).url
@@ -146,7 +148,7 @@ def open_cluster(
             store = stack.enter_context(s3_server(folder / "s3"))
             store.create_bucket("sites")
             urls |= {"SCALEMESH_STORAGE_URL": "s3://sites/chaos", **store.env()}
-        cluster = Cluster(scalemesh, folder / "cluster", env=urls | env, database=database, store=store)
+        cluster = Cluster(scalemesh, folder / "cluster", env=urls | env, database=database, store=store, bus=broker)
         stack.callback(cluster.stop)
         yield cluster.start().set_up()
 

@@ -70,16 +70,24 @@ class Postgres:
                 if "checkpointer" in " ".join(child.cmdline()):
                     child.kill()
 
-    def pause(self, seconds: float) -> None:
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
         """Connections stay open, and nothing answers."""
         stopped = self._processes()
         for process in stopped:
             with suppress(psutil.NoSuchProcess):
                 process.suspend()
-        time.sleep(seconds)
-        for process in stopped:
-            with suppress(psutil.NoSuchProcess):
-                process.resume()
+        try:
+            yield
+        finally:
+            for process in stopped:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
+
+    def pause(self, seconds: float) -> None:
+        """`standing_still` for so long."""
+        with self.standing_still():
+            time.sleep(seconds)
 
     def _processes(self) -> Sequence[psutil.Process]:
         postmaster = psutil.Process(int((self._data / "postmaster.pid").read_text().splitlines()[0]))
