@@ -88,6 +88,14 @@ def test_detect_of_nothing_is_bad_input(platform: Platform, tmp_path: Path) -> N
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
 
 
+def test_detect_names_the_framework_that_it_refuses(platform: Platform, tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text('{"dependencies": {"next": "16"}}')
+    done = platform.cli("detect", tmp_path, "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["framework"], found["error"]["code"]) == (2, "nextjs", "server_framework")
+    assert "output: 'export'" in found["error"]["hint"]
+
+
 def test_doctor_says_what_is_in_force(platform: Platform) -> None:
     found = {line["name"]: line for line in platform.cli_json("doctor", "--data-dir", platform.data)}
     assert found["sandbox"]["ok"]

@@ -45,9 +45,16 @@ def detect(
     json: output.Json = False,
 ) -> None:
     """Print how a folder would be built, and where each value comes from."""
+    from scalemesh.frameworks import FrameworkRefused
     from scalemesh.main.detect import plan
 
-    found = plan(directory, root_directory, target=target.value, branch=branch)
+    try:
+        found = plan(directory, root_directory, target=target.value, branch=branch)
+    except FrameworkRefused as error:
+        if json:
+            facts = {"code": error.code, "message": error.message, "hint": error.hint}
+            output.as_json({"framework": error.framework, "error": facts})
+        raise
     if json:
         output.as_json(found)
         return

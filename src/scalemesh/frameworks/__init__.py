@@ -8,8 +8,9 @@ A framework that needs a server is refused before anything is installed, with th
 Imports core and errors only.
 """
 
+from scalemesh.frameworks.choose import FrameworkRefused
 from scalemesh.frameworks.detect import detect, output_choices
 from scalemesh.frameworks.netlify import contexts
 from scalemesh.frameworks.presets import PRESETS
 
-__all__ = ["PRESETS", "contexts", "detect", "output_choices"]
+__all__ = ["PRESETS", "FrameworkRefused", "contexts", "detect", "output_choices"]

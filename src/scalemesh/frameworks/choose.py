@@ -14,6 +14,14 @@ BUILD_SCRIPTS = ("vercel-build", "now-build", "build")
 _NONE = frozenset({OTHER, "static", "null", ""})
 
 
+class FrameworkRefused(BuildFailed):
+    """Recognised, and not to be built here; `framework` is its slug."""
+
+    def __init__(self, preset: Preset, message: str, *, code: str, hint: str | None) -> None:
+        super().__init__(message, code=code, hint=hint)
+        self.framework = preset.slug
+
+
 @dataclass(frozen=True)
 class Choice:
     """`preset` None: no framework. `static`: how a framework with a server is built without it."""
@@ -24,7 +32,7 @@ class Choice:
 
 
 def choose(files: Files, package: Package, overrides: Overrides) -> Choice:
-    """Raises BuildFailed: unknown_framework, server_framework, toolchain_missing."""
+    """Raises BuildFailed (unknown_framework), FrameworkRefused (server_framework, toolchain_missing)."""
     chosen = overrides.get("framework")
     preset = _by_slug(*chosen) if chosen else _recognise(files, package)
     source = chosen[1] if chosen else "default"
@@ -72,7 +80,8 @@ def _by_slug(slug: str, source: str) -> Preset | None:
 def _refuse_server(preset: Preset, static: Static | None, files: Files, package: Package) -> None:
     needs = (preset.server and static is None) or any(d.matches(files, package) for d in preset.dynamic)
     if needs:
-        raise BuildFailed(
+        raise FrameworkRefused(
+            preset,
             f"This project uses {preset.name} in a way that needs a server; Scale Mesh serves static sites.",
             code="server_framework",
             hint=preset.remedy,
@@ -81,7 +90,8 @@ def _refuse_server(preset: Preset, static: Static | None, files: Files, package:
 
 def _refuse_missing(preset: Preset, overrides: Overrides) -> None:
     if preset.missing and overrides.get("build_command") is None:
-        raise BuildFailed(
+        raise FrameworkRefused(
+            preset,
             f"{preset.name} sites are built with {preset.missing}, which is not available here.",
             code="toolchain_missing",
             hint="Set a build command that brings what it needs, or build elsewhere and deploy the output folder: "

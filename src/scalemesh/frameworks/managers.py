@@ -24,7 +24,7 @@ LOCKFILES = {
 _PRECEDENCE = ("yarn.lock", "pnpm-lock.yaml", "package-lock.json", "npm-shrinkwrap.json", "bun.lock", "bun.lockb",
                "deno.lock")  # fmt: skip
 _PNPM_OF_LOCKFILE = {"5": "7", "6": "8", "9": "10"}
-_FIELD = re.compile(r"(npm|pnpm|yarn|bun|deno)@(\d+(?:\.\d+){0,2})")
+_FIELD = re.compile(r"(npm|pnpm|yarn|bun|deno)@[\^~]?(\d+(?:\.\d+){0,2})")
 
 
 @dataclass(frozen=True)

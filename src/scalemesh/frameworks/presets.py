@@ -57,7 +57,7 @@ _STATIC_SITES = (
                  Path("config/_default/hugo.toml"), Path("config/_default/hugo.yaml"),
                  Path("config/_default/config.toml"), Path("config/_default/config.yaml"),
                  *(Path(f"config.{ext}", r"(?i)baseURL") for ext in ("yaml", "yml", "toml", "json")))),
-    Preset(slug="jekyll", name="Jekyll", some=(Path("_config.yml", r"(?m)^\w+\s*:"), Path("_config.toml")),
+    Preset(slug="jekyll", name="Jekyll", some=(Path("_config.yml"), Path("_config.toml")),
            build="jekyll build", output="_site", missing=_RUBY),
     Preset(slug="brunch", name="Brunch", some=(Dep("brunch"), Path("brunch-config.js")),
            build="brunch build --production", output="public"),
