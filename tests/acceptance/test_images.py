@@ -5,9 +5,11 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from scalemesh.buildserver.control.memory import MemoryControl
@@ -21,7 +23,7 @@ from scalemesh.testing.git_server import GitServer
 from tests.acceptance.harness import free_port
 from tests.container_engine import Engine, install
 from tests.integration.build_api import BuildApi
-from tests.integration.builds import LIMITS, claim, eventually, shown, spec, text
+from tests.integration.builds import LIMITS, claim, eventually, failure, shown, spec, text
 
 NOWHERE = "http://127.0.0.1:9"  # an agent that finds no API keeps trying for a minute
 
@@ -98,6 +100,22 @@ class TestBuildServer:
         assert "smb_token" not in said
 
     @pytest.mark.matrix
+    async def test_the_log_is_whole_in_order_and_utf8(
+        self, backend: DockerBackend, api: BuildApi, tmp_path: Path
+    ) -> None:
+        with GitServer(tmp_path) as git:
+            control = await built(backend, api, site(git, "printf '\\377\\n'; seq -f 'line %.0f' 100000; exit 1"))
+        lines = [line.text for line in control.lines if line.text.startswith("line ")]
+        assert lines == [f"line {n}" for n in range(1, 100_001)], shown(control)[:2000]
+        assert "\N{REPLACEMENT CHARACTER}" in text(control).splitlines()
+
+    @pytest.mark.matrix
+    async def test_a_build_past_its_deadline_ends(self, backend: DockerBackend, api: BuildApi, tmp_path: Path) -> None:
+        with GitServer(tmp_path) as git:
+            control = await built(backend, api, site(git, "sleep 1000", build_timeout_s=10))
+        assert failure(control).code == "timeout", shown(control)
+
+    @pytest.mark.matrix
     async def test_the_next_build_has_the_cache_of_the_last(
         self, backend: DockerBackend, api: BuildApi, tmp_path: Path
     ) -> None:
@@ -126,6 +144,10 @@ class TestContract(BackendContract):
     async def end(self, backend: Backend, attempt: str, handle: Handle) -> None:
         docker(self.engine, "kill", handle["agent"])
 
+    def another(self, backend: Backend) -> AbstractAsyncContextManager[Backend]:
+        assert isinstance(backend, DockerBackend)
+        return DockerBackend(backend._settings)
+
     def remains(self, backend: Backend, attempt: str) -> list[str]:
         names = docker(self.engine, "ps", "--all", "--format", "{{.Names}}").split()
         return [name for name in (*names, *docker(self.engine, "volume", "ls").split()) if attempt in name]
@@ -149,10 +171,11 @@ class TestPlatform:
         assert code == 0, said
 
 
-def site(git: GitServer, command: str) -> Claim:
+def site(git: GitServer, command: str, **limits: int) -> Claim:
     repository = git.repository(f"site-{free_port()}", {"index.html": "from a container"})
     settings = BuildSettings(install_command="", build_command=command, output_directory="dist")
-    return claim(spec(repository.url, repository.git("rev-parse", "main").strip(), settings=settings, limits=LIMITS))
+    commit = repository.git("rev-parse", "main").strip()
+    return claim(spec(repository.url, commit, settings=settings, limits=msgspec.structs.replace(LIMITS, **limits)))
 
 
 async def built(

@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
@@ -35,6 +36,10 @@ class TestKubernetesBackend(BackendContract):
         pod = kubectl("get", "pods", "-l", f"{ATTEMPT}={attempt}", "-o", "name").strip()
         kubectl("wait", "--for=condition=Ready", pod, "--timeout=50s")
         kubectl("exec", pod, "-c", "agent", "--", "python", "-c", "import os; os.kill(1, 2)")
+
+    def another(self, backend: Backend) -> AbstractAsyncContextManager[Backend]:
+        assert isinstance(backend, KubernetesBackend)
+        return KubernetesBackend(backend._settings)
 
     def remains(self, backend: Backend, attempt: str) -> list[str]:
         found = items("jobs,pods,secrets", "-l", f"{ATTEMPT}={attempt}")

@@ -1,9 +1,11 @@
 """What every dispatch backend must do: subclass BackendContract and give it a `backend` fixture."""
 
 import asyncio
+import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 
 from scalemesh.core.build import Limits
 from scalemesh.core.ids import new_id
@@ -22,6 +24,10 @@ class BackendContract(ABC):
     @abstractmethod
     def remains(self, backend: Backend, attempt: str) -> list[str]:
         """What can be seen of an attempt, looked for without asking the backend."""
+
+    @abstractmethod
+    def another(self, backend: Backend) -> AbstractAsyncContextManager[Backend]:
+        """The same place as a process sees it that has just started, and knows nothing of this one."""
 
     async def test_launched_runs(self, backend: Backend) -> None:
         launch = new_launch()
@@ -47,12 +53,27 @@ class BackendContract(ABC):
         await backend.stop(launch.attempt, None)
         assert self.remains(backend, launch.attempt) == []
 
-    async def test_stop_twice_and_of_what_never_was(self, backend: Backend) -> None:
+    async def test_stop_twice(self, backend: Backend) -> None:
         launch = new_launch()
         handle = await backend.launch(launch)
         await backend.stop(launch.attempt, handle)
         await backend.stop(launch.attempt, handle)
-        await backend.stop(new_id("att"), None)
+
+    async def test_stop_before_it_was_launched(self, backend: Backend) -> None:
+        launch = new_launch()
+        await backend.stop(launch.attempt, None)
+        assert self.remains(backend, launch.attempt) == []
+        assert launch.attempt not in await backend.existing()
+
+    async def test_its_handle_and_another_process_are_enough(self, backend: Backend) -> None:
+        launch = new_launch()
+        handle = json.loads(json.dumps(await backend.launch(launch)))
+        async with self.another(backend) as other:
+            assert (await other.poll(launch.attempt, handle)).running
+            assert launch.attempt in await other.existing()
+            assert await other.launch(launch) == handle
+            await other.stop(launch.attempt, handle)
+        assert self.remains(backend, launch.attempt) == []
 
     async def test_dead_agent_is_seen_and_its_remains_are_removed(self, backend: Backend) -> None:
         launch = new_launch()
@@ -63,6 +84,8 @@ class BackendContract(ABC):
             return not (await backend.poll(launch.attempt, handle)).running
 
         await _until(gone)
+        ended = (await backend.poll(launch.attempt, handle)).ended
+        assert (ended.code, ended.infrastructure) == ("build_server_died", True)
         await backend.stop(launch.attempt, handle)
         assert self.remains(backend, launch.attempt) == []
 

@@ -158,11 +158,12 @@ async def test_log_limit(farm: Farm, git: GitServer) -> None:
     assert [line.seq for line in built.lines] == list(range(1, len(built.lines) + 1))
 
 
-async def test_ten_thousand_lines_arrive_once_and_in_order(farm: Farm, git: GitServer) -> None:
-    many = PAGE + 'for (let n = 0; n < 10000; n++) console.log("n " + n);'
+@pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.matrix)])
+async def test_many_lines_arrive_once_and_in_order(farm: Farm, git: GitServer, count: int) -> None:
+    many = PAGE + f'for (let n = 0; n < {count}; n++) console.log("n " + n);'
     built = await farm.build(of(git, "lines", node_app(many)))
     numbered = [line.text for line in built.lines if line.text.startswith("n ")]
-    assert numbered == [f"n {n}" for n in range(10000)]
+    assert numbered == [f"n {n}" for n in range(count)]
     assert built.published is not None
 
 

@@ -7,6 +7,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,10 @@ async def backend(tmp_path: Path) -> AsyncIterator[Backend]:
 class TestDockerBackend(BackendContract):
     async def end(self, backend: Backend, attempt: str, handle: Handle) -> None:
         engine("kill", handle["agent"])
+
+    def another(self, backend: Backend) -> AbstractAsyncContextManager[Backend]:
+        assert isinstance(backend, DockerBackend)
+        return DockerBackend(backend._settings)
 
     def remains(self, backend: Backend, attempt: str) -> list[str]:
         containers = engine("ps", "--all", "--format", "{{.Names}}").split()

@@ -1,7 +1,7 @@
 """Builds as ECS tasks: moto answers as AWS does, and the containers that RunTask asked for run."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +52,10 @@ class TestEcsBackend(BackendContract):
 
     async def end(self, backend: Backend, attempt: str, handle: Handle) -> None:
         self.machine.crash(attempt)
+
+    def another(self, backend: Backend) -> AbstractAsyncContextManager[Backend]:
+        assert isinstance(backend, EcsBackend)
+        return EcsBackend(backend._settings)
 
     def remains(self, backend: Backend, attempt: str) -> list[str]:
         return self.machine.remains(attempt)

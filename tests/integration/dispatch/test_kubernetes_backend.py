@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,10 @@ class TestKubernetesBackendInProcess(BackendContract):
 
     async def end(self, backend: Backend, attempt: str, handle: Handle) -> None:
         self.api.set_status(attempt, CRASHED)
+
+    def another(self, backend: Backend) -> AbstractAsyncContextManager[Backend]:
+        assert isinstance(backend, KubernetesBackend)
+        return KubernetesBackend(backend._settings)
 
     def remains(self, backend: Backend, attempt: str) -> list[str]:
         return [name for kind in ("jobs", "pods", "secrets") for name in names(self.api, kind, attempt)]
@@ -89,14 +94,6 @@ async def test_secret_goes_with_its_job(backend: Backend, api: KubernetesApi) ->
     (job,) = names(api, "jobs", launch.attempt)
     api._delete("jobs", job)
     assert names(api, "secrets", launch.attempt) == []
-
-
-async def test_another_process_finds_what_runs(backend: Backend) -> None:
-    launch = new_launch()
-    handle = await backend.launch(launch)
-    async with KubernetesBackend(SETTINGS) as another:
-        assert (await another.poll(launch.attempt, handle)).running
-        assert await another.existing() == {launch.attempt}
 
 
 async def test_other_installation_is_left_alone(backend: Backend) -> None:

@@ -1,12 +1,14 @@
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 
 from scalemesh.dispatch.backends import processes
 from scalemesh.dispatch.backends.base import Backend, Handle
+from scalemesh.dispatch.backends.local import LocalBackend
 from scalemesh.testing.backend_contract import BackendContract, new_launch
 from tests.integration.build_api import BuildApi
 from tests.integration.builds import Farm, eventually, remains
@@ -26,6 +28,10 @@ def backend(farm: Farm) -> Backend:
 class TestLocalBackend(BackendContract):
     async def end(self, backend: Backend, attempt: str, handle: Handle) -> None:
         os.kill(handle["pid"], signal.SIGKILL)
+
+    def another(self, backend: Backend) -> AbstractAsyncContextManager[Backend]:
+        assert isinstance(backend, LocalBackend)
+        return LocalBackend(backend._settings)
 
     def remains(self, backend: Backend, attempt: str) -> list[str]:
         return remains(attempt)

@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import pytest
 
@@ -19,6 +20,9 @@ class TestMemoryBackend(BackendContract):
 
     async def end(self, backend: Backend, attempt: str, handle: Handle) -> None:
         self.deaths.setdefault(attempt, asyncio.Event()).set()
+
+    def another(self, backend: Backend) -> AbstractAsyncContextManager[Backend]:
+        return nullcontext(backend)  # its builds end with their process
 
     def remains(self, backend: Backend, attempt: str) -> list[str]:
         assert isinstance(backend, MemoryBackend)
