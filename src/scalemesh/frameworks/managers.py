@@ -24,7 +24,8 @@ LOCKFILES = {
 _PRECEDENCE = ("yarn.lock", "pnpm-lock.yaml", "package-lock.json", "npm-shrinkwrap.json", "bun.lock", "bun.lockb",
                "deno.lock")  # fmt: skip
 _PNPM_OF_LOCKFILE = {"5": "7", "6": "8", "9": "10"}
-_FIELD = re.compile(r"(npm|pnpm|yarn|bun|deno)@[\^~]?(\d+(?:\.\d+){0,2})")
+_FIELD = re.compile(r"(npm|pnpm|yarn|bun|deno)@([\^~]?)(\d+(?:\.\d+){0,2})")
+_KEPT = {"": 3, "~": 2, "^": 1}  # how many parts of a version a range holds
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _lockfile(files: Files) -> str | None:
 def _without_lockfile(files: Files, directory: str, package: Package) -> Manager:
     for declared in (package.raw, read_package(files).raw if directory or not package.exists else {}):
         if match := _FIELD.match(str(declared.get("packageManager", ""))):
-            return Manager(match[1], match[2], None, directory, "package.json")
+            return Manager(match[1], _version(match), None, directory, "package.json")
     name = "pnpm" if "pnpm-workspace.yaml" in files else "npm"
     return Manager(name, None if name == "npm" else "10", None, directory, "default")
 
@@ -137,8 +138,12 @@ def _field(files: Files, package: Package, name: str) -> str | None:
     """The version that package.json names, the project's before the workspace's."""
     for declared in (package.raw, read_package(files).raw):
         if (match := _FIELD.match(str(declared.get("packageManager", "")))) and match[1] == name:
-            return match[2]
+            return _version(match)
     return None
+
+
+def _version(field: re.Match[str]) -> str:
+    return ".".join(field[3].split(".")[: _KEPT[field[2]]])
 
 
 def _version_of(files: Files, lockfile: str) -> str | None:
