@@ -18,6 +18,7 @@ class Decision(Document, frozen=True):
     """`status` with `file` (a manifest path) for content, or `location` for a redirect.
 
     `headers` replace those that the edge would send by itself, by lower-case name; those in `without` are not sent.
+    `proxy_to`: the site that is asked instead, with `proxy_headers` over the client's.
     """
 
     status: int
@@ -26,4 +27,5 @@ class Decision(Document, frozen=True):
     headers: list[tuple[str, str]] = []
     without: list[str] = []
     proxy_to: str | None = None
+    proxy_headers: list[tuple[str, str]] = []
     matched: list[Matched] = []

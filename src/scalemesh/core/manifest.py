@@ -55,11 +55,13 @@ class Selector(Document, frozen=True):
 
 
 class Rule(Selector, frozen=True, kw_only=True):
-    """Redirects to `to` (3xx), or answers with the file at `to` under `status`. `force`: though a file is there."""
+    """Redirects to `to` (3xx), or answers with the file at `to` under `status`. `force`: though a file is there.
+    `proxy_headers`: for the other site that `to` names, in place of what the client sends under these names."""
 
     status: int
     to: Template = []
     force: bool = False
+    proxy_headers: list[tuple[str, str]] = []
 
 
 class HeaderChange(Document, frozen=True):

@@ -68,27 +68,31 @@ class Serving:
         self._intact: dict[tuple[str, str], tuple[int, int, int]] = {}
 
     def answer(self, request: Request) -> Answer:
-        if self._generation[0] != self._seen:
-            self._seen = self._generation[0]
-            self._sites.clear()
-        site = self._sites.get(request.host) or self._find_site(request.host)
-        if isinstance(site, Response):
-            return site
-        request.project = site.project
-        page = self._pages.get((site.key, request.target))
-        if page is None or (request.method != b"GET" and request.method != b"HEAD"):
-            decided = self._decide(site, request)
-            if not isinstance(decided, Page):
-                return decided
-            page = decided
-        return self._answer_page(page, request)
+        site = self._sites.get(request.host)
+        if site is not None and self._generation[0] == self._seen:
+            request.project = site.project
+            page = self._pages.get((site.key, request.target))
+            if page is not None and (request.method == b"GET" or request.method == b"HEAD"):
+                return self._answer_page(page, request)
+        with self._index:
+            found = self._look_up(request)
+        return self._answer_page(found, request) if isinstance(found, Page) else found
 
     def proxies(self, request: Request) -> bool:
         """Whether another site is to answer, for a request whose body has not come in."""
+        with self._index:
+            site = self._find_site(request.host)
+            if isinstance(site, Response) or not self._ready_rules(site).proxies:
+                return False
+            return isinstance(self._decide(site, request), Proxied)
+
+    def _look_up(self, request: Request) -> Page | Proxied | Response:
         site = self._find_site(request.host)
-        if isinstance(site, Response) or not self._ready_rules(site).proxies:
-            return False
-        return isinstance(self._decide(site, request), Proxied)
+        if isinstance(site, Response):
+            return site
+        request.project = site.project
+        page = self._pages.get((site.key, request.target)) if request.method in {b"GET", b"HEAD"} else None
+        return page or self._decide(site, request)
 
     def _answer_page(self, page: Page, request: Request) -> Answer:
         headers = request.headers
@@ -98,6 +102,11 @@ class Serving:
         return chosen.hot or self._whole(page, chosen)
 
     def _find_site(self, raw_host: bytes) -> Site | Response:
+        if self._generation[0] != self._seen:
+            self._seen = self._generation[0]
+            self._sites.clear()
+        elif raw_host in self._sites:
+            return self._sites[raw_host]
         host = parse_host(raw_host) if raw_host else ""
         if host is None:
             return responses.REFUSALS[400]
@@ -117,7 +126,14 @@ class Serving:
         ready = self._ready_rules(site)
         decision = decide(_ruled(request, path, ready), lookup, ready)
         if decision.proxy_to is not None:
-            return Proxied(decision.proxy_to, site.team, site.production, decision.headers, decision.without)
+            return Proxied(
+                decision.proxy_to,
+                site.team,
+                site.production,
+                decision.headers,
+                decision.without,
+                decision.proxy_headers,
+            )
         if decision.file is None:
             return _without_file(decision)
         entry = lookup(decision.file)

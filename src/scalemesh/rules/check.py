@@ -11,6 +11,7 @@ from scalemesh.rules.limits import (
     MAX_RULES,
     REDIRECTS,
     check_header,
+    check_proxy_header,
     check_status,
 )
 from scalemesh.rules.patterns import compiled, folded
@@ -68,6 +69,10 @@ def _check_rule(rule: Rule) -> None:
         raise BadRule("a redirect without a destination")
     if rule.to:
         check_proxied(destination(rule.to), rule.status)
+    if len(rule.proxy_headers) > MAX_HEADERS_A_RULE:
+        raise BadRule(f"more than {MAX_HEADERS_A_RULE} headers")
+    for name, value in rule.proxy_headers:
+        check_proxy_header(name, value)
 
 
 def _check_headers(rule: HeaderRule) -> None:

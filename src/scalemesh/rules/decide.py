@@ -85,7 +85,9 @@ def _by_rule(rule: Rule, values: Values, request: Request, lookup: Lookup, rules
         return None if target is None else Decision(status=rule.status, location=target, matched=matched)
     if is_absolute(rule.to):
         address = _address(rule, values, request, rules)
-        return None if address is None else Decision(status=200, proxy_to=address, matched=matched)
+        if address is None:
+            return None
+        return Decision(status=200, proxy_to=address, proxy_headers=rule.proxy_headers, matched=matched)
     path = file_path(rule.to, values) if rule.to else request.path
     found = find(path, lookup, rules)
     if found is not None:
@@ -158,6 +160,7 @@ def _with_headers(decision: Decision, request: Request, ready: Ready) -> Decisio
         status=decision.status,
         file=decision.file,
         proxy_to=decision.proxy_to,
+        proxy_headers=decision.proxy_headers,
         headers=list(headers.items()),
         without=sorted(without),
         matched=matched,

@@ -21,6 +21,12 @@ _OURS = frozenset({
     "date", "etag", "keep-alive", "location", "proxy-authenticate", "proxy-authorization", "proxy-connection", "server",
     "te", "trailer", "transfer-encoding", "upgrade",
 })  # fmt: skip
+# RFC 9110 §7.2, §7.6 and §10.1.1, and what the edge says of its client (edge.upstream.fields).
+_OURS_UPSTREAM = frozenset({
+    "connection", "content-length", "expect", "forwarded", "host", "http2-settings", "keep-alive", "proxy-authenticate",
+    "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "via",
+    "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip",
+})  # fmt: skip
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
@@ -39,10 +45,22 @@ def check_length(text: str, what: str) -> str:
 
 
 def check_header(name: str, value: str = "") -> None:
-    if not _TOKEN.fullmatch(name) or len(name) > MAX_NAME_CHARS:
-        raise BadRule(f"{name[:80]!r} is not a header name")
+    """One that a site adds to its answers."""
     if name.lower() in _OURS:
         raise BadRule(f"the header `{name}` is set by the edge alone")
+    _check_field(name, value)
+
+
+def check_proxy_header(name: str, value: str) -> None:
+    """One that a site adds to what another site is asked."""
+    if name.lower().replace("_", "-") in _OURS_UPSTREAM:
+        raise BadRule(f"the header `{name}` of a request to another site is set by the edge alone")
+    _check_field(name, value)
+
+
+def _check_field(name: str, value: str) -> None:
+    if not _TOKEN.fullmatch(name) or len(name) > MAX_NAME_CHARS:
+        raise BadRule(f"{name[:80]!r} is not a header name")
     if len(value) > MAX_HEADER_CHARS:
         raise BadRule(f"the value of `{name}` is longer than {MAX_HEADER_CHARS} characters")
     if not _VALUE.fullmatch(value):

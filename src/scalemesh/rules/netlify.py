@@ -8,10 +8,12 @@ import re
 import tomllib
 from typing import Any
 
+import msgspec
+
 from scalemesh.core.manifest import Condition, HeaderRule, Rule
 from scalemesh.rules.complaints import BadRule, Complaints
 from scalemesh.rules.headers_file import netlify_rule
-from scalemesh.rules.limits import REDIRECTS, check_length, check_status
+from scalemesh.rules.limits import MAX_HEADERS_A_RULE, REDIRECTS, check_length, check_proxy_header, check_status
 from scalemesh.rules.pathexp import escape
 from scalemesh.rules.selectors import check_proxied, destination, dynamic, exact, named, split_host
 
@@ -19,7 +21,8 @@ _STATUS = re.compile(r"(\d{3})(!?)")
 _NAME = re.compile(r":([A-Za-z_]\w*)")
 _PLACEHOLDER = re.compile(r":([A-Za-z_]\w*)")
 _TABLE = re.compile(r"[ \t]*\[\[[ \t]*(redirects|headers)[ \t]*\]\]")
-_UNSUPPORTED = {"country", "role", "signed", "sign"}
+_UNSUPPORTED = {"country", "role"}
+_UNSIGNED = "`signed` is not supported: no edge knows a site's secrets, and unsigned the other site should not be asked"
 
 
 def parse_redirects(text: str, complaints: Complaints) -> list[Rule]:
@@ -93,8 +96,8 @@ def _table(table: dict[str, Any], file: str, line: int) -> Rule:
         status = int(status[:4])
     if status is not None and (not isinstance(status, int) or isinstance(status, bool)):
         raise BadRule("`status` must be a number")
-    if "signed" in table or table.get("headers"):
-        raise BadRule("`signed` and `headers` of proxied redirects are not supported")
+    if "signed" in table or "sign" in table:
+        raise BadRule(_UNSIGNED)
     query = _strings(table.get("query", table.get("params", table.get("parameters"))), "query")
     conditions = {
         name: ",".join(value) if isinstance(value, list) and all(isinstance(v, str) for v in value) else str(value)
@@ -102,7 +105,13 @@ def _table(table: dict[str, Any], file: str, line: int) -> Rule:
     }
     force = bool(table.get("force", False))
     source, to = _from_root(source), to and _from_root(to)
-    return _rule(source, to, status, query, conditions, force=force, place={"source": file, "line": line})
+    rule = _rule(source, to, status, query, conditions, force=force, place={"source": file, "line": line})
+    sent = list(_strings(table.get("headers"), "headers").items())
+    if len(sent) > MAX_HEADERS_A_RULE:
+        raise BadRule(f"more than {MAX_HEADERS_A_RULE} headers")
+    for name, value in sent:
+        check_proxy_header(name, value)
+    return msgspec.structs.replace(rule, proxy_headers=sent)
 
 
 def _from_root(path: str) -> str:
@@ -191,6 +200,8 @@ def _conditions(conditions: dict[str, str]) -> list[Condition]:
                 raise BadRule("the condition `Cookie` takes one name here")
             found.append(Condition(kind="cookie", key=value))
         else:
+            if kind in {"signed", "sign"}:
+                raise BadRule(_UNSIGNED)
             known = "is not supported: nothing here knows it" if kind in _UNSUPPORTED else "is unknown"
             raise BadRule(f"the condition `{name}` {known}")
     return found

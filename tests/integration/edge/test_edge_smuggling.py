@@ -22,7 +22,17 @@ def recorder() -> Iterator[Recorder]:
 
 @pytest.fixture(scope="module")
 def edge(recorder: Recorder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxyingEdge]:
-    rules = {"index.html": "home", "_redirects": f"/api/* http://127.0.0.1:{recorder.port}/:splat 200"}
+    rules = {
+        "index.html": "home",
+        "_redirects": f"/api/* http://127.0.0.1:{recorder.port}/:splat 200",
+        "netlify.toml": f"""
+            [[redirects]]
+            from = "/named/*"
+            to = "http://127.0.0.1:{recorder.port}/:splat"
+            status = 200
+            headers = {{X-From = "the site"}}
+        """,
+    }
     allow = {"SCALEMESH_EDGE_PROXY_ALLOW": f"127.0.0.1:{recorder.port}"}
     edge = ProxyingEdge(tmp_path_factory.mktemp("site"), lambda _: rules, **allow)
     yield edge
@@ -132,6 +142,11 @@ class TestBytesToTheUpstream:
             b"X-Forwarded-Host: x\r\nX-Forwarded-Proto: http\r\nVia: 1.1 scalemesh\r\nContent-Length: 5\r\n\r\nabcde"
             % recorder.port
         ]
+
+    def test_what_the_site_says_takes_the_place_of_what_the_client_says(self, wire: Wire, recorder: Recorder) -> None:
+        send(wire, get(b"Connection: close", b"X-From: me", b"x-FROM: me").replace(b"TARGET", b"/named/"))
+        assert statuses(wire) == [200]
+        assert recorder.raw[0].lower().count(b"x-from") == recorder.raw[0].count(b"\r\nX-From: the site\r\n") == 1
 
     def test_chunks_are_made_anew(self, wire: Wire, recorder: Recorder) -> None:
         body = b"0005;a=b\r\nabcde\r\n0;c\r\nX-Trailer: y\r\n\r\n"

@@ -25,6 +25,8 @@ TO = {"status": 301, "to": ["/b"]}
         Rule(**PLACE, paths=["/a"], status=301, to=["https://user@e.example/"]),  # type: ignore[arg-type]
         Rule(**PLACE, paths=["/a"], status=301, to=["/b\r\nX: y"]),  # type: ignore[arg-type]
         Rule(**PLACE, paths=["/a"], status=404, to=["https://e.example/"]),  # type: ignore[arg-type]
+        Rule(**PLACE, paths=["/a"], **TO, proxy_headers=[("Host", "b")]),  # type: ignore[arg-type]
+        Rule(**PLACE, paths=["/a"], **TO, proxy_headers=[("X", "a\r\nY: b")]),  # type: ignore[arg-type]
     ],
 )
 def test_rule_is_refused(rule: Rule) -> None:

@@ -109,7 +109,7 @@ class Exchange:
         return httpcore.Request(
             self._request.method,
             httpcore.URL(scheme=address.scheme, host=address.hostname or "", port=address.port, target=target.encode()),
-            headers=fields.to_upstream(self._request, authority.encode(), client),
+            headers=fields.to_upstream(self._request, self._asked, authority.encode(), client),
             content=self._body(deadline),
             extensions={"timeout": {"connect": CONNECT_S, "read": wait, "write": wait, "pool": CONNECT_S}},
         )

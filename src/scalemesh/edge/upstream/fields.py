@@ -30,16 +30,19 @@ def hops(request: Request) -> int:
     return sum(entry.split()[1:2] == [NAME] for entry in listed)
 
 
-def to_upstream(request: Request, authority: bytes, client: str) -> list[tuple[bytes, bytes]]:
-    """The fields of the upstream's request. What the client says about itself is replaced by what is known.
+def to_upstream(request: Request, asked: Proxied, authority: bytes, client: str) -> list[tuple[bytes, bytes]]:
+    """The fields of the upstream's request. What the client says about itself is replaced by what is known, and by
+    what the site says.
 
     Many servers read `X_Forwarded_For` as `X-Forwarded-For` (RFC 3875 §4.1.18), so both go.
     """
     headers = request.headers
     dropped = _HOP | _ASKED_ANEW | _CLIENT_SAYS | _named_by(headers.get(b"connection", b""))
+    dropped |= {name.lower().encode() for name, _ in asked.asking}
     via = headers.get(b"via")
     kept = ((name, value.strip()) for name, value in headers.items() if name.replace(b"_", b"-") not in dropped)
     fields = [(b"Host", authority), *kept]
+    fields += [(name.encode(), value.encode("latin-1")) for name, value in asked.asking]
     fields += [
         (b"X-Forwarded-For", client.encode()),
         (b"X-Forwarded-Host", request.host),

@@ -8,13 +8,15 @@ MB = 1024 * 1024
 
 
 class Proxied(msgspec.Struct, frozen=True):
-    """`url` is absolute and encoded. `headers` (by lower-case name) and `without` are the site's rules' changes."""
+    """`url` is absolute and encoded. The site's rules' changes are `headers` (by lower-case name) and `without` of the
+    answer, and `asking` of the request."""
 
     url: str
     team: str
     production: bool
     headers: Sequence[tuple[str, str]]
     without: Sequence[str]
+    asking: Sequence[tuple[str, str]] = ()
 
 
 class ProxyLimits(msgspec.Struct, frozen=True, kw_only=True):
