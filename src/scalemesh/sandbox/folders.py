@@ -5,6 +5,7 @@ import os
 import random
 import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from scalemesh.errors import InfrastructureFault
@@ -43,34 +44,43 @@ def remove(folder: Path) -> None:
     except FileNotFoundError:
         return
     try:
-        pending = _emptied(root, root)
-        while pending:
-            name = pending.pop()
-            child = _open(name, root)
-            try:
-                pending += _emptied(child, root)
-            finally:
-                os.close(child)
-            os.rmdir(name, dir_fd=root)
+        while _clear(root, lambda name: _remove_emptied(name, root)):
+            continue  # with what has moved up
     finally:
         os.close(root)
     folder.rmdir()
 
 
-def _emptied(fd: int, root: int) -> list[str]:
-    """Removes what is in this folder but folders, which move up to `root`; answers their names there.
+def _remove_emptied(name: str, root: int) -> None:
+    """A folder of `root`, whose own folders move up there: the depth of a tree costs neither stack nor descriptors,
+    and no path is ever long."""
+    folder = _open(name, root)
+    try:
+        _clear(folder, lambda below: _move_up(below, folder, root))
+    finally:
+        os.close(folder)
+    os.rmdir(name, dir_fd=root)
 
-    So the depth of a tree costs neither stack nor descriptors, and no path is ever long.
+
+def _move_up(name: str, folder: int, root: int) -> None:
+    os.close(_open(name, folder))  # a folder that is its owner's alone to read does not move for its owner either
+    os.rename(name, secrets.token_hex(16), src_dir_fd=folder, dst_dir_fd=root)
+
+
+def _clear(fd: int, on_folder: Callable[[str], None]) -> bool:
+    """Removes what is in this folder, folders by `on_folder`; never holds the names of millions of files.
+
+    False where nothing was there.
     """
-    moved = []
-    for name in os.listdir(fd):
-        if not stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
-            os.unlink(name, dir_fd=fd)
-            continue
-        os.close(_open(name, fd))  # a folder that is its owner's alone to read does not move for its owner either
-        moved.append(secrets.token_hex(16))
-        os.rename(name, moved[-1], src_dir_fd=fd, dst_dir_fd=root)
-    return moved
+    found = False
+    with os.scandir(fd) as entries:
+        for entry in entries:
+            found = True
+            if entry.is_dir(follow_symlinks=False):
+                on_folder(entry.name)
+            else:
+                os.unlink(entry.name, dir_fd=fd)
+    return found
 
 
 def _open(name: str, parent: int | None) -> int:

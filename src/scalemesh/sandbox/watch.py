@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 RESERVE_BYTES = 512 * 1024**2  # below this much free space on its disk a build ends: the platform needs it to survive
+RESERVE_FILES = 20_000  # and so many that can still be made
 INODE_BYTES = 4096  # what a file costs at least, an empty one too
 UNCOUNTABLE_BYTES = 2**62  # for a folder nested deeper than any path can name: whatever it hides is too much
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -36,7 +37,7 @@ class DiskWatch:
     def exceeded(self) -> bool:
         """Blocks while it counts."""
         disk = os.statvfs(self.directory)
-        if disk.f_bavail * disk.f_frsize < RESERVE_BYTES:
+        if disk.f_bavail * disk.f_frsize < RESERVE_BYTES or (disk.f_files and disk.f_favail < RESERVE_FILES):
             return True
         now, used = time.monotonic(), _used(disk)
         maybe_over = self._counted + used - self._used_then > self.limit_bytes
@@ -48,18 +49,20 @@ class DiskWatch:
 
 
 def _used(disk: os.statvfs_result) -> int:
-    return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+    """At least: what `usage_bytes` counts for a file, empty or not."""
+    return (disk.f_blocks - disk.f_bfree) * disk.f_frsize + (disk.f_files - disk.f_ffree) * INODE_BYTES
 
 
 def usage_bytes(directory: Path) -> int:
     """Disk below `directory`, links not followed, each file once. What vanishes meanwhile does not count."""
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[int, int]] = set()  # of those that have several names
     total = 0
     try:
         for info in _walk(directory):
             key = (info.st_dev, info.st_ino)
-            if info.st_nlink == 1 or key not in seen:
-                seen.add(key)
+            if key not in seen:
+                if info.st_nlink > 1 and not stat.S_ISDIR(info.st_mode):
+                    seen.add(key)
                 total += max(info.st_blocks * 512, INODE_BYTES)
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:

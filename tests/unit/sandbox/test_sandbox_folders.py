@@ -42,6 +42,14 @@ def test_links_and_closed_folders_are_removed_and_what_a_link_names_is_not(tmp_p
     assert (kept / "file").exists()
 
 
+def test_many_folders_in_many_folders_are_removed(tmp_path: Path) -> None:
+    for number in range(300):
+        (tmp_path / f"folder/{number % 20}/{number}/below").mkdir(parents=True)
+        (tmp_path / f"folder/{number % 20}/{number}/file").touch()
+    folders.remove(tmp_path / "folder")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_removing_what_is_gone_is_fine(tmp_path: Path) -> None:
     folders.remove(tmp_path / "nothing")
 

@@ -38,6 +38,21 @@ def test_a_full_disk_ends_a_build_before_it_ends_the_platform(tmp_path: Path, mo
     assert disk.exceeded()
 
 
+def test_a_build_that_uses_up_the_files_of_a_disk_ends_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not os.statvfs(tmp_path).f_files:
+        pytest.skip("this file system has no number of files")
+    disk = watch.DiskWatch(tmp_path, 100 * KB)
+    monkeypatch.setattr(watch, "RESERVE_FILES", 1 << 60)
+    assert disk.exceeded()
+
+
+def test_files_without_content_use_the_disk_too() -> None:
+    def disk(free_files: int) -> os.statvfs_result:
+        return os.statvfs_result((4096, 4096, 500, 400, 400, 1000, free_files, free_files, 0, 255))
+
+    assert watch._used(disk(800)) - watch._used(disk(900)) == 100 * watch.INODE_BYTES
+
+
 def test_descendants_are_found_through_the_generations() -> None:
     with subprocess.Popen(["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
