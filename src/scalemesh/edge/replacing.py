@@ -9,13 +9,11 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
+from pathlib import Path
 from typing import Self
 
-from scalemesh.edge.fleet import Fleet
-
 _FDS = "_SCALEMESH_EDGE_LISTENERS"
-_PIDS = "_SCALEMESH_EDGE_WORKERS"
 _REAP_S = 1.0
 
 
@@ -28,12 +26,11 @@ class Predecessor:
 
     @classmethod
     def take(cls, environ: MutableMapping[str, str]) -> Self:
-        """Empty in a keeper that was started by somebody else."""
-        fds, pids = (environ.pop(name, "").split() for name in (_FDS, _PIDS))
-        listeners = [socket.socket(fileno=int(fd)) for fd in fds]
+        """Empty in a keeper that was started by somebody else; before this one starts processes of its own."""
+        listeners = [socket.socket(fileno=int(fd)) for fd in environ.pop(_FDS, "").split()]
         for listener in listeners:
             listener.set_inheritable(False)
-        return cls(listeners, [int(pid) for pid in pids])
+        return cls(listeners, _children() if listeners else [])
 
     async def reap(self) -> None:
         """Take note of each old worker's end; goes on until cancelled, as a keeper's parts do, and then tells them to
@@ -48,15 +45,11 @@ class Predecessor:
                 os.kill(pid, signal.SIGTERM)
 
 
-def replace_keeper(listeners: Sequence[socket.socket], fleet: Fleet, before: Predecessor) -> None:
+def replace_keeper(listeners: Sequence[socket.socket]) -> None:
     """Does not return. As safe as `kill -9`, which the keeper survives at any moment."""
     for listener in listeners:
         listener.set_inheritable(True)
-    running = [process.pid for process in fleet.processes.values() if process.returncode is None]
-    environ = os.environ | {
-        _FDS: _joined(listener.fileno() for listener in listeners),
-        _PIDS: _joined(running + before.workers),
-    }
+    environ = os.environ | {_FDS: " ".join(str(listener.fileno()) for listener in listeners)}
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # one more, before the successor listens to it, is none
     os.execve(sys.executable, sys.orig_argv, environ)  # noqa: S606  an argv, as everywhere
 
@@ -65,5 +58,5 @@ def _runs(pid: int) -> bool:
     return os.waitpid(pid, os.WNOHANG)[0] == 0
 
 
-def _joined(numbers: Iterable[int]) -> str:
-    return " ".join(map(str, numbers))
+def _children() -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]

@@ -78,7 +78,7 @@ async def _run(settings: Settings, folder: Path) -> None:
     reports = AccessReports(spool, settings.internal_url, settings.edge.token)
     fleet = Fleet(config, epoch, [[each, *files] for each in listeners if each not in files])
     strangers = Strangers(epoch)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: replace_keeper(listeners, fleet, before))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: replace_keeper(listeners))
     async with MissServer(folder / "keeper.sock", blobs, strangers.on_worker, AccessReceiver(spool)):
         await _until_signal(fleet.run(), keeper.follow(), keeper.tidy(), prefetch.run(), reports.run(), before.reap())
         strangers.dismiss()

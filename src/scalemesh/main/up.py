@@ -72,7 +72,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 class Supervisor:
-    """Runs until SIGINT, SIGTERM or SIGHUP, or until a child finds the settings wrong."""
+    """Runs until SIGINT or SIGTERM, or until a child finds the settings wrong. SIGHUP ends it, too, where it comes from
+    a terminal that goes away; elsewhere it is the edge's, which starts anew (`main.edge`)."""
 
     def __init__(self, settings: Settings, listener: socket.socket, *, demo: bool) -> None:
         self._settings = settings
@@ -80,8 +81,9 @@ class Supervisor:
         self._status, status_fd = os.pipe()
         options = [f"--listen-fd={listener.fileno()}", f"--status-fd={status_fd}", *(["--demo"] if demo else [])]
         run, env = settings.data_dir / "run", self._environment()
+        self._edge = Child("edge", [], run, env)
         # The edge first: it serves what is live already from its own disk.
-        self._children = [Child("edge", [], run, env), Child("api", options, run, env, [listener.fileno(), status_fd])]
+        self._children = [self._edge, Child("api", options, run, env, [listener.fileno(), status_fd])]
         self._selector = selectors.DefaultSelector()
         self._banner_waits = demo
         self._banner_at: float | None = None
@@ -135,7 +137,10 @@ class Supervisor:
         return min((at for at in due if at is not None), default=None)
 
     def _on_signal(self) -> None:
-        self._woken.recv(64)
+        numbers = set(self._woken.recv(64))
+        if numbers == {signal.SIGHUP} and not os.isatty(0):
+            self._edge.signal(signal.SIGHUP)
+            return
         if self._stopping:  # the second Ctrl-C: at once
             for child in self._children:
                 child.signal(signal.SIGKILL)

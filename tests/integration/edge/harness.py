@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -227,9 +227,16 @@ class Edge:
     """The keeper as a subprocess, and a client for it."""
 
     def __init__(
-        self, data: Path, store: Store, feed_port: int, workers: int = 1, environ: Mapping[str, str] | None = None
+        self,
+        data: Path,
+        store: Store,
+        feed_port: int,
+        workers: int = 1,
+        environ: Mapping[str, str] | None = None,
+        command: Sequence[str] = (sys.executable, "-m", "scalemesh.main.edge"),
     ) -> None:
         self.data = data
+        self._command = command
         self.port = free_port()
         self._environ = {
             **os.environ,
@@ -245,7 +252,7 @@ class Edge:
         self._orphans: list[int] = []
 
     def start(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-m", "scalemesh.main.edge"], env=self._environ)
+        self.process = subprocess.Popen(self._command, env=self._environ)
         self.until(lambda: self.get("/", "nobody.localhost") is not None)
 
     def until(self, happened: Callable[[], object]) -> None:
@@ -288,8 +295,9 @@ class Edge:
     def refused(self, port: int) -> str:
         """What the keeper says on its way out, when it may not start on `port`."""
         environ = self._environ | {"SCALEMESH_EDGE_PORT": str(port)}
-        argv = [sys.executable, "-m", "scalemesh.main.edge"]
-        done = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        done = subprocess.run(
+            self._command, env=environ, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        )
         assert done.returncode == 2
         return done.stderr
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -99,3 +100,23 @@ async def test_a_replaced_edge_finishes_what_it_was_at(edge: Edge) -> None:
     assert await asyncio.to_thread(download.body) == BIG
     download.wire.close()
     await asyncio.to_thread(edge.until, lambda: len(edge.workers()) == 1 and old not in edge.workers())
+
+
+async def test_the_command_line_replaces_itself_with_its_options(
+    tmp_path: Path, store: Store, feed: FeedServer
+) -> None:
+    """`scalemesh serve edge`: the folder comes from an option, and is the same afterwards."""
+    scalemesh = str(Path(sys.executable).with_name("scalemesh"))
+    command = [scalemesh, "serve", "edge", "--data-dir", str(tmp_path / "chosen")]
+    edge = Edge(tmp_path / "other", store, feed.port, command=command)
+    try:
+        await asyncio.to_thread(edge.start)
+        await feed.until_acknowledged(await feed.publish(HOST, store.manifest({"/index.html": b"x"})))
+        (old,) = edge.workers()
+        assert edge.process is not None
+        edge.process.send_signal(signal.SIGHUP)
+        await asyncio.to_thread(edge.until, lambda: len(edge.workers()) == 1 and old not in edge.workers())
+        assert (await asyncio.to_thread(edge.get, "/")).body == b"x"
+        assert not (tmp_path / "other").exists()
+    finally:
+        await asyncio.to_thread(edge.clean)

@@ -38,11 +38,14 @@ class Up:
     api_port: int = field(default_factory=free_port)
     edge_port: int = field(default_factory=free_port)
     process: subprocess.Popen[str] | None = None
+    stdin: int = subprocess.DEVNULL
 
     def start(self) -> "Up":
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SCALEMESH_")}
         log = self.data.with_suffix(".log").open("a")
-        self.process = subprocess.Popen(self.argv(), env=kept | self.env, stdout=log, stderr=log, text=True)
+        self.process = subprocess.Popen(
+            self.argv(), env=kept | self.env, stdin=self.stdin, stdout=log, stderr=log, text=True
+        )
         log.close()
         return self
 
@@ -75,9 +78,14 @@ class Up:
     def pid(self, child: str) -> int:
         return int(json.loads((self.data / "run" / f"{child}.json").read_text())["pid"])
 
-    def stop(self) -> int:
+    def children(self, child: str) -> list[int]:
+        """The processes that a child of the supervisor has started itself."""
+        pid = self.pid(child)
+        return [int(found) for found in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def stop(self, number: int = signal.SIGINT) -> int:
         assert self.process
-        self.process.send_signal(signal.SIGINT)
+        self.process.send_signal(number)
         return self.process.wait(10)
 
 

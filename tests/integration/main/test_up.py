@@ -77,3 +77,24 @@ def test_wrong_setting_of_a_child_ends_it_all(up: Up) -> None:
     assert up.process
     assert up.process.wait(START_S) == 2
     assert "SCALEMESH_LOG_BUS_URL" in up.log()
+
+
+def test_hangup_starts_the_edge_anew(up: Up) -> None:
+    """The same keeper, which runs what is installed now, with new workers; everybody is answered meanwhile."""
+    up.start().ready()
+    edge, (worker,) = up.pid("edge"), up.children("edge")
+    assert up.process
+    up.process.send_signal(signal.SIGHUP)
+    eventually(lambda: up.children("edge") not in ([], [worker]), "a new worker")
+    assert up.answers(up.edge_port, "/") > 0
+    eventually(lambda: worker not in up.children("edge"), "the old worker is gone")
+    assert up.pid("edge") == edge
+    assert up.stop() == 0
+
+
+def test_hangup_of_its_terminal_ends_it(up: Up) -> None:
+    terminal, up.stdin = os.openpty()
+    up.start().ready()
+    os.close(up.stdin)
+    assert up.stop(signal.SIGHUP) == 0
+    os.close(terminal)
