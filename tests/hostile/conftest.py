@@ -15,7 +15,7 @@ from tests.hostile.hostile_builds import BUILDS
 from tests.hostile.hostile_results import Result
 
 ROOT = Path(__file__).parents[2]
-MACHINE_TIMEOUT_S = 280
+MACHINE_TIMEOUT_S = 500
 
 Ran = Callable[..., Result]
 

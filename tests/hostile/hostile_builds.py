@@ -94,6 +94,12 @@ import os
 for _ in range({depth}):
     os.mkdir("deep-deep-deep-deep"); os.chdir("deep-deep-deep-deep")
 """
+_MANY_FILES = """
+import os, time
+for n in range(30_000):
+    os.close(os.open(f"empty{n}", os.O_CREAT))
+time.sleep(float(os.environ["HOLD"])); print("kept")
+"""
 _DEEP_FILL = (
     _DEEP.format(depth=600)
     + f"""
@@ -195,6 +201,8 @@ BUILDS: dict[str, Build] = {
     "memory-swarm-below": _python(_SWARM, limits={"memory_bytes": 2048 * MB}),
     "disk": _python(_FILL, limits={"disk_bytes": 50 * MB}, env=COUNTED),
     "disk-below": _python(_FILL, env={"HOLD": "2"}),
+    "disk-files": _python(_MANY_FILES, limits={"disk_bytes": 50 * MB}, env=COUNTED),
+    "disk-files-below": _python(_MANY_FILES, env={"HOLD": "2"}),
     "disk-deep": _python(_DEEP_FILL, limits={"disk_bytes": 50 * MB}, env=COUNTED),
     "deep-shallow": _python(_DEEP.format(depth=40)),
     "deep": _python(_DEEP.format(depth=2500)),

@@ -55,6 +55,7 @@ BELOW = [
         "fork-bomb-below",
         "open-files-below",
         "disk-below",
+        "disk-files-below",
         "deep-shallow",
         "deep",
         "stubborn-below",

@@ -1,6 +1,7 @@
 """Secrets taken out of output before it leaves the build server, also in their usual encodings and across chunks."""
 
 import base64
+import html
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -8,6 +9,7 @@ from urllib.parse import quote, quote_plus
 
 MIN_BYTES = 4  # a shorter value would blank out ordinary words, and guessing it needs no log
 MASK = b"[redacted]"
+_ESCAPE = re.compile("%[0-9A-F]{2}")
 _WRAP = 76  # columns of `base64` and MIME
 
 
@@ -68,12 +70,20 @@ class Stream:
 
 
 def _forms(secret: str) -> Iterator[bytes]:
-    """What to look for: the value, each line of it, and both in URL, JSON and base64 encoding."""
+    """What to look for: the value, each line of it, and both in URL, JSON, HTML, hexadecimal and base64 encoding."""
     for value in {secret, secret.strip(), *secret.splitlines()}:
         if len(value.encode()) < MIN_BYTES:
             continue
         yield value.encode()
-        for encoded in (quote(value, safe=""), quote(value), quote_plus(value), json.dumps(value)[1:-1]):
+        for encoded in (quote(value, safe=""), quote(value), quote_plus(value)):
+            yield encoded.encode()
+            yield _ESCAPE.sub(lambda escape: escape[0].lower(), encoded).encode()
+        for encoded in (
+            json.dumps(value)[1:-1],
+            html.escape(value),
+            value.encode().hex(),
+            value.encode().hex().upper(),
+        ):
             yield encoded.encode()
         yield json.dumps(value, ensure_ascii=False)[1:-1].encode()
         yield from _base64_forms(value.encode())

@@ -1,4 +1,5 @@
 import base64
+import html
 import json
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
@@ -27,6 +28,10 @@ def test_value_itself() -> None:
     [
         lambda s: quote(s, safe=""),
         quote_plus,
+        lambda s: quote(s, safe="").replace("%2B", "%2b").replace("%2F", "%2f"),
+        html.escape,
+        lambda s: s.encode().hex(),
+        lambda s: s.encode().hex().upper(),
         lambda s: json.dumps({"k": s}),
         lambda s: base64.b64encode(s.encode()).decode(),
         lambda s: base64.urlsafe_b64encode(f"user:{s}".encode()).decode(),
