@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from scalemesh.core.clock import now_ms
@@ -221,11 +222,30 @@ def test_no_page_is_wider_than_the_screen(page: Page, site: LogSite, width: int,
     page.set_viewport_size({"width": width, "height": 740})
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     fill_access(site)
-    deployment = site.services.deployments.all[0].id
-    paths = ["/", "/new", "/tokens", "/projects/shop", "/projects/shop/settings", "/projects/shop/env", "/login"]
-    for path in [*paths, "/projects/shop/access", "/projects/shop/delete", f"/deployments/{deployment}", "/nowhere"]:
+    for path in every_page(site):
         page.goto(site.url + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+@pytest.mark.parametrize(("width", "is_filled"), [(390, True), (1280, False)])
+def test_axe_finds_nothing_to_mend(page: Page, site: LogSite, width: int, *, is_filled: bool) -> None:
+    """Labels, roles, headings, focus, target sizes: https://github.com/dequelabs/axe-core"""
+    if is_filled:
+        site.services.fill()
+        fill_access(site)
+    site.plays = [[line(0, "plain"), line(1, "wrong", level="error"), END]]
+    page.set_viewport_size({"width": width, "height": 740})
+    axe = Axe()
+    for path in every_page(site):
+        page.goto(site.url + path)
+        found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]})
+        assert found.violations_count == 0, f"{path}\n{found.generate_report()}"
+
+
+def every_page(site: LogSite) -> list[str]:
+    tabs = ["", "/settings", "/env", "/access", "/delete"]
+    deployments = [f"/deployments/{each.id}" for each in site.services.deployments.all[:4]]
+    return ["/", "/new", "/tokens", "/login", "/nowhere", *(f"/projects/shop{tab}" for tab in tabs), *deployments]
 
 
 def fill_access(site: LogSite) -> None:
