@@ -20,6 +20,7 @@ CODES = {
     "fork-bomb-aside": "process_limit",
     "open-files": "open_files_limit",
     "disk": "disk",
+    "disk-files": "disk",
     "disk-deep": "disk",
     "stubborn": "timeout",
     "log-lines": "log_limit",
