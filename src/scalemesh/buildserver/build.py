@@ -127,7 +127,7 @@ class Build:
     async def _prepare(self, plan: Plan, commands: Commands) -> None:
         if plan.install_command or plan.build_command:
             variables = {**plan.environment, **self._claim.env}
-            self._caches.plan(plan, variables, await commands.prepare(self._toolchains, self._shipper))
+            await self._caches.plan(plan, variables, await commands.prepare(self._toolchains, self._shipper))
 
     async def _install(self, commands: Commands, command: str | None) -> None:
         if not command:

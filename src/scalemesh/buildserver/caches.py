@@ -9,9 +9,8 @@ they come from the artifact store, and go there: buildserver.archives.
 import asyncio
 import contextlib
 import fcntl
-import hashlib
-import json
 import os
+import posixpath
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -20,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from scalemesh.buildserver import dependencies
 from scalemesh.buildserver.runner import Runner
 from scalemesh.buildserver.shipper import Shipper
 from scalemesh.buildserver.toolchains import Toolchain
-from scalemesh.buildserver.tree import Tree
 from scalemesh.core.build import CacheList, Plan, Step
 from scalemesh.core.documents import encode
 
@@ -33,13 +32,10 @@ if TYPE_CHECKING:  # loaded late: most agents have a disk in common
 LIST = "caches.json"
 _DOWNLOADS = ("home/.npm/_cacache", "home/.local/share/pnpm", "home/.cache/yarn", "home/.yarn/berry/cache",
               "home/.bun/install/cache", "home/.cache/deno", "home/.cache/pip", "home/.cache/uv",
-              "workspace/.pnpm-store")  # fmt: skip
+              "workspace/.pnpm-store", "workspace/.yarn/cache")  # fmt: skip
 _FRAMEWORK = (".next/cache", "node_modules/.cache", "node_modules/.astro", "node_modules/.vite", ".astro", ".turbo",
               ".angular/cache", ".parcel-cache", ".docusaurus", ".nx/cache", ".cache")  # fmt: skip
-_LOCKFILES = ("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb",
-              "deno.lock")  # fmt: skip
-_KEYED = (*_LOCKFILES, "package.json", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pnpmfile.cjs")
-_OF_INSTALL = frozenset({"preinstall", "install", "postinstall", "preprepare", "prepare", "postprepare"})
+_BESIDE = "home/.cache"  # programs that installs fetch, such as browsers
 _COPY = ("cp", "-R", "-P", "--preserve=mode,timestamps,links", "--reflink=auto")
 _MOVE = ("mv",)
 _COPY_S = 300
@@ -59,24 +55,24 @@ class Caches:
         self._held: list[int] = []  # folders that the platform must leave alone until this process ends
         self._shipper = shipper
         self._entries: dict[str, list[str]] = {}
-        self._root = "workspace"
+        self._roots = ["workspace"]
+        self._trees: Sequence[str] = ()
         self._key: str | None = None
 
-    def plan(self, plan: Plan, env: Mapping[str, str], toolchains: Sequence[Toolchain]) -> None:
+    async def plan(self, plan: Plan, env: Mapping[str, str], toolchains: Sequence[Toolchain]) -> None:
         """`env`: the project's own variables."""
-        self._root = "/".join(["workspace", *plan.root_directory.strip("/").split("/")]).rstrip("/")
-        self._key = _key(self._directory / "workspace", plan, env, toolchains)
+        found = await asyncio.to_thread(dependencies.of, self._directory / "workspace", plan, env, toolchains)
+        roots = (plan.root_directory, found.installed_in)
+        self._roots = list(dict.fromkeys(posixpath.normpath(f"workspace/{root}") for root in roots))
+        self._key, self._trees = found.key, found.folders
         if self._archives:
             self._expected = asyncio.create_task(self._archives.expect("framework", self._framework()))
 
     async def before_install(self) -> bool:
         """True where the dependencies are in place already; else the install finds what earlier ones downloaded."""
-        modules = f"{self._root}/node_modules"
-        if self._key and (
-            await self._overlaid(self._key, modules)
-            or await self._restore(self._key, [modules, "home/.cache"], needs=modules)
-        ):
-            self._entries[self._key] = []
+        key, trees = self._key, self._trees
+        if key and (await self._overlaid(key) or await self._restore(key, [*trees, _BESIDE], needs=trees)):
+            self._entries[key] = []
             return True
         await self._restore("downloads", _DOWNLOADS)
         return False
@@ -89,8 +85,8 @@ class Caches:
         self._entries["framework"] = self._there(self._framework())
         if self._key not in self._entries:
             self._entries["downloads"] = self._there(_DOWNLOADS)
-            if self._key and (tree := self._there([f"{self._root}/node_modules"])):
-                self._entries[self._key] = [*tree, *self._there(["home/.cache"])]
+            if self._key and (trees := self._there(self._trees)):
+                self._entries[self._key] = [*trees, *self._there([_BESIDE])]
         if self._archives:
             await self._save(self._archives)
         else:
@@ -104,21 +100,23 @@ class Caches:
             await self._shipper.line(line, step="upload")
 
     def _framework(self) -> list[str]:
-        return [f"{self._root}/{path}" for path in _FRAMEWORK]
+        return [f"{root}/{path}" for root in self._roots for path in _FRAMEWORK]
 
     def _there(self, paths: Sequence[str]) -> list[str]:
         return [path for path in paths if os.path.isdir(self._directory / path)]  # noqa: PTH112
 
     async def _restore(
-        self, entry: str, paths: Sequence[str], step: Step = "install", needs: str | None = None
+        self, entry: str, paths: Sequence[str], step: Step = "install", needs: Sequence[str] = ()
     ) -> bool:
+        """Of what the entry has of `needs`, all of it or nothing counts."""
         async for found, fetch in self._sources(entry, paths):
-            if found and (needs is None or needs in found):
+            needed = [path for path in found if path in needs]
+            if found and (needed or not needs):
                 started = time.monotonic()
-                done = await asyncio.gather(*map(fetch, found))
-                if needs is None or done[found.index(needs)]:
+                done = dict(zip(found, await asyncio.gather(*map(fetch, found)), strict=True))
+                if all(done[path] for path in needed):
                     took = time.monotonic() - started
-                    if names := _names(path for path, ok in zip(found, done, strict=True) if ok):
+                    if names := _names(path for path, ok in done.items() if ok):
                         await self._shipper.line(f"Restored from cache in {took:.1f} s: {names}", step=step)
                     return True
         return False
@@ -126,46 +124,53 @@ class Caches:
     async def _sources(self, entry: str, paths: Sequence[str]) -> AsyncIterator[tuple[list[str], Fetch]]:
         """Where an entry may be had, the nearest first: which of the paths, and what puts one into its place."""
         for folder in self._folders:
-            found = [path for path in paths if (folder / entry / quote(path, safe="")).is_dir()]
+            found = [path for path in paths if (folder / entry / _quoted(path)).is_dir()]
             yield found, partial(self._copied, folder / entry)
         if self._archives:
             yield await self._archives.found(entry, paths), partial(self._unpack, self._archives, entry)
 
     async def _copied(self, entry: Path, path: str) -> bool:
-        return await self._copy(entry / quote(path, safe=""), path)
+        return await self._copy(entry / _quoted(path), path)
 
     async def _unpack(self, archives: "Archives", entry: str, path: str) -> bool:
         folder = await archives.unpack(entry, path)
         return folder is not None and await self._copy(folder, path, _MOVE)
 
-    async def _overlaid(self, entry: str, modules: str) -> bool:
-        """Shows the dependencies at their place. What else is to lie there is copied first: later is too late."""
+    async def _overlaid(self, entry: str) -> bool:
+        """Shows the dependencies at their places. What else is to lie there is copied first: later is too late."""
         started = time.monotonic()
-        source = self._lower(entry, modules)
+        source = self._lower(entry)
         if source is None:
             return False
         await self.before_build()
-        try:
-            os.close(_open(self._directory, modules.split("/")))
-        except OSError:  # a link on the way
-            return False
-        if not await self._runner.overlay(source, self._directory / modules):
-            await asyncio.to_thread(shutil.rmtree, self._directory / modules)
-            return False
-        others = source.parent / quote("home/.cache", safe="")
-        if others.is_dir():
-            await self._copy(others, "home/.cache")
+        trees = [path for path in self._trees if (source / _quoted(path)).is_dir()]
+        for at, path in enumerate(trees):
+            if not await self._show(source / _quoted(path), path):
+                self._key = self._key if at == 0 else None  # some are shown: what is seen of them here is no cache
+                return False
+        if (source / _quoted(_BESIDE)).is_dir():
+            await self._copy(source / _quoted(_BESIDE), _BESIDE)
         took = time.monotonic() - started
-        await self._shipper.line(f"Restored from cache in {took:.1f} s: {modules.partition('/')[2]}", step="install")
+        await self._shipper.line(f"Restored from cache in {took:.1f} s: {_names(trees)}", step="install")
         return True
 
-    def _lower(self, entry: str, modules: str) -> Path | None:
-        """Held from now on; None where there is none, or something is at its place already."""
-        if os.path.lexists(self._directory / modules):
+    async def _show(self, lower: Path, path: str) -> bool:
+        try:
+            os.close(_open(self._directory, path.split("/")))
+        except OSError:  # a link on the way
+            return False
+        if await self._runner.overlay(lower, self._directory / path):
+            return True
+        await asyncio.to_thread(shutil.rmtree, self._directory / path)
+        return False
+
+    def _lower(self, entry: str) -> Path | None:
+        """The entry, held from now on; None where there is none, or something is at a place of its already."""
+        if any(os.path.lexists(self._directory / path) for path in self._trees):
             return None
-        found = [folder / entry / quote(modules, safe="") for folder in self._folders]
-        source = next((path for path in found if path.is_dir()), None)
-        return source if source and self._hold(source.parent) else None
+        found = (folder / entry for folder in self._folders)
+        source = next((each for each in found if any((each / _quoted(path)).is_dir() for path in self._trees)), None)
+        return source if source and self._hold(source) else None
 
     def _hold(self, entry: Path) -> bool:
         """Until this process ends. False where it has gone meanwhile."""
@@ -212,6 +217,10 @@ def _names(paths: Iterable[str]) -> str:
     return ", ".join(path.partition("/")[2] for path in paths)
 
 
+def _quoted(path: str) -> str:
+    return quote(path, safe="")
+
+
 def _open(directory: Path, parts: Sequence[str]) -> int:
     """The folder below `directory`, made where it is missing. Raises OSError, as for a link."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -225,27 +234,3 @@ def _open(directory: Path, parts: Sequence[str]) -> int:
         os.close(fd)
         raise
     return fd
-
-
-def _key(workspace: Path, plan: Plan, env: Mapping[str, str], toolchains: Sequence[Toolchain]) -> str | None:
-    """None where the install has to run: no lockfile, a command of the owner's, a workspace, scripts of its own."""
-    if plan.sources.get("install_command") not in _LOCKFILES:
-        return None
-    with Tree(workspace, plan.root_directory) as tree:
-        files = {name: tree.read(name) for name in _KEYED}
-        if tree.read("pnpm-workspace.yaml") is not None or not any(files[name] for name in _LOCKFILES):
-            return None
-    try:
-        package = json.loads(files["package.json"] or b"")
-        scripts = package.get("scripts") or {}
-        if "workspaces" in package or _OF_INSTALL & set(scripts):
-            return None
-    except (ValueError, AttributeError, TypeError):
-        return None
-    digest = hashlib.sha256()
-    versions = sorted((t.name, t.version) for t in toolchains)
-    facts = [plan.install_command, plan.root_directory, plan.node_version, versions, sorted(env.items())]
-    digest.update(json.dumps(facts).encode())
-    for name, data in files.items():
-        digest.update(name.encode() + (b"-" if data is None else hashlib.sha256(data).digest()))
-    return f"tree-{digest.hexdigest()[:40]}"

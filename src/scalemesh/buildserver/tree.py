@@ -1,5 +1,6 @@
 """What lies in a repository, read without following a link, while no process of its build is alive."""
 
+import hashlib
 import os
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
@@ -45,3 +46,12 @@ class Tree:
             return None
         with os.fdopen(fd, "rb") as file:
             return file.read(MAX_READ_BYTES)
+
+    def digest(self, path: str) -> bytes:
+        """Of the whole file, however large; empty where there is none, or a link."""
+        try:
+            fd = beneath.open_file(self._fd, path)
+        except BuildFailed:
+            return b""
+        with os.fdopen(fd, "rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()

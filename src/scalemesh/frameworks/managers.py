@@ -7,7 +7,7 @@ field, the nearest lockfile up the tree counts, a parent's only if the parent is
 import fnmatch
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from scalemesh.frameworks.files import Files, Package, read_package
@@ -72,10 +72,21 @@ def find(repository: Files, project: str, package: Package) -> Manager:
 
 def has_member(files: Files, directory: str, project: str) -> bool:
     """Whether the package.json or pnpm-workspace.yaml in `directory` makes `project` a member of its workspace."""
-    inside = posixpath.relpath(project, directory or ".")
-    patterns = [pattern.removeprefix("./").rstrip("/") for pattern in _patterns(files)]
-    return any(_matches(inside, p) for p in patterns if not p.startswith("!")) and not any(
-        _matches(inside, p[1:].removeprefix("./")) for p in patterns if p.startswith("!")
+    return _is_member(_patterns(files), posixpath.relpath(project, directory or "."))
+
+
+def members(repository: Files, directory: str) -> list[str]:
+    """The projects that an install in `directory` is for beside its own: those of its workspace, if it is one."""
+    files = repository.at(directory)
+    patterns = _patterns(files)
+    folders = sorted(posixpath.dirname(path) for path in files if path.endswith("/package.json"))
+    return [posixpath.join(directory, folder) for folder in folders if _is_member(patterns, folder)]
+
+
+def _is_member(patterns: Sequence[str], folder: str) -> bool:
+    clean = [pattern.removeprefix("./").rstrip("/") for pattern in patterns]
+    return any(_matches(folder, p) for p in clean if not p.startswith("!")) and not any(
+        _matches(folder, p[1:].removeprefix("./")) for p in clean if p.startswith("!")
     )
 
 

@@ -10,7 +10,7 @@ from scalemesh.errors import BuildFailed
 from scalemesh.frameworks.files import Files
 
 MANAGER = "uv"
-_REQUIREMENTS = ("requirements.txt", "docs/requirements.txt", "requirements-docs.txt")
+REQUIREMENTS = ("requirements.txt", "docs/requirements.txt", "requirements-docs.txt")
 _UNREAD = {
     "poetry.lock": "poetry export -f requirements.txt -o requirements.txt",
     "Pipfile.lock": "pipenv requirements > requirements.txt",
@@ -36,7 +36,7 @@ def installation(files: Files, generator: str) -> Installation:
     if has_project and "uv.lock" in files:
         return _synced(files, f"uv sync --locked --all-groups{python}", "uv.lock", generator)
     environment = f'uv venv --clear{python} "$VIRTUAL_ENV"'
-    if named := [name for name in _REQUIREMENTS if name in files]:
+    if named := [name for name in REQUIREMENTS if name in files]:
         wanted = " ".join(f"-r {name}" for name in named)
         more = "" if _names(files, named, generator) else f" '{generator}'"
         return Installation(f"{environment} && uv pip install {wanted}{more}", named[0])

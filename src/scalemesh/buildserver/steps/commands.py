@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from scalemesh.artifacts import beneath
+from scalemesh.buildserver.dependencies import VENV
 from scalemesh.buildserver.execution import Executor
 from scalemesh.buildserver.shipper import Shipper
 from scalemesh.buildserver.toolchains import Toolchain, Toolchains, needed
@@ -25,7 +26,7 @@ class Commands:
         self._guard = guard
         self._root = executor.runner.workspace / plan.root_directory.strip("/")
         # Not among the project's files, where Sphinx would take the packages' texts for pages.
-        self._venv = executor.runner.directory / "home" / "venv"
+        self._venv = executor.runner.directory / VENV
 
     async def prepare(self, toolchains: Toolchains, shipper: Shipper) -> list[Toolchain]:
         """Toolchains in place and on PATH, before the machine's own programs and after the project's."""
