@@ -5,18 +5,24 @@ import ipaddress
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that has ever been given out; the rest is for special purposes
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NOT_PUBLIC = tuple(
     map(
         ipaddress.ip_network,
         (
             *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "240.0.0.0/4"),
-            *("fec0::/10", "64:ff9b:1::/48"),
+            "3fff::/20",
         ),
     )
 )
-METADATA = tuple(map(ipaddress.ip_network, ("169.254.0.0/16", "100.100.100.200/32", "fd00:ec2::/32", "fe80::/10")))
-"""Link-local, and where clouds answer with credentials to whoever asks."""
+METADATA = tuple(
+    map(
+        ipaddress.ip_network,
+        ("169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32", "fd00:ec2::/32", "fe80::/10"),
+    )
+)
+"""Link-local, and where clouds answer with credentials to whoever asks (Azure's lies among public addresses)."""
 
 
 def unwrap(address: Address) -> Address:
@@ -34,6 +40,8 @@ def unwrap(address: Address) -> Address:
 def is_public(address: Address) -> bool:
     """Globally reachable unicast, whatever it is wrapped in."""
     inner = unwrap(address)
+    if inner.version == 6 and inner not in _UNICAST:
+        return False
     return inner.is_global and not inner.is_multicast and not within(inner, _NOT_PUBLIC) and not is_metadata(inner)
 
 

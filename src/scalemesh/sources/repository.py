@@ -80,7 +80,7 @@ class Repository:
             if await self._remote("--heads"):
                 raise self._refused("branch_not_found", "its default branch has no commit", "Name a branch.")
             raise self._refused("repository_empty", "the repository is empty", "Push a commit first.")
-        return Resolved(commit=commit, ref=ref.removeprefix("refs/heads/") if ref else None)
+        return Resolved(commit=commit, ref=git.check_ref(ref.removeprefix("refs/heads/")) if ref else None)
 
     async def _named(self, ref: str) -> Resolved:
         """Branch before tag, as git does it; an annotated tag stands for its commit."""

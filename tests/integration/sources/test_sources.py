@@ -29,6 +29,12 @@ class TestResolve:
         found = await sources.resolve(repository.url, None)
         assert (found.commit, found.ref) == (commit, "trunk")
 
+    async def test_default_branch_that_is_an_argument(self, sources: Sources, server: GitServer) -> None:
+        repository = server.repository("site", SITE)
+        (repository.path / "refs/heads/-x").write_text(repository.git("rev-parse", "main"))
+        (repository.path / "HEAD").write_text("ref: refs/heads/-x\n")
+        assert await code_of(sources, repository.url) == "invalid_ref"
+
     async def test_branch_with_a_slash(self, sources: Sources, server: GitServer) -> None:
         repository = server.repository("site", SITE)
         commit = repository.commit({"index.html": "ü"}, branch="feature/ü-1")

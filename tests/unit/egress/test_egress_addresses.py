@@ -12,6 +12,7 @@ PRIVATE = (
     *("169.254.169.254", "100.100.100.200", "192.0.0.170", "198.18.0.1", "203.0.113.7", "224.0.0.1", "240.0.0.1"),
     *("255.255.255.255", "::", "::1", "fe80::1", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1", "2001:db8::1"),
     *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::7f00:1"),
+    *("::ffff:0:127.0.0.1", "::ffff:0:a9fe:a9fe", "::5efe:7f00:1", "3fff::1", "5f00::1", "168.63.129.16"),
     *("64:ff9b::a9fe:a9fe", "64:ff9b:1::808:808", "2002:7f00:1::1", "2002:a9fe:a9fe::1"),
 )
 
@@ -26,7 +27,9 @@ def test_everything_else_is_not_however_it_is_wrapped(text: str) -> None:
     assert not is_public(ipaddress.ip_address(text))
 
 
-@pytest.mark.parametrize("text", ["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254", "fe80::1"])
+@pytest.mark.parametrize(
+    "text", ["169.254.169.254", "168.63.129.16", "::ffff:169.254.169.254", "fd00:ec2::254", "fe80::1"]
+)
 def test_metadata_addresses_are_known(text: str) -> None:
     assert is_metadata(ipaddress.ip_address(text))
 
