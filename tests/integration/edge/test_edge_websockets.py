@@ -178,7 +178,8 @@ def test_a_site_of_its_own_ignores_an_upgrade(edge: ProxyingEdge) -> None:
 
 def test_stopping_ends_it(server: Server, tmp_path: Path) -> None:
     rules = {"index.html": "home", "_redirects": f"/* http://127.0.0.1:{server.port}/ 200!"}
-    edge = ProxyingEdge(tmp_path, lambda _: rules, SCALEMESH_EDGE_PROXY_ALLOW=f"127.0.0.1:{server.port}")
+    allow = {"SCALEMESH_EDGE_PROXY_ALLOW": f"127.0.0.1:{server.port}", "SCALEMESH_EDGE_DRAIN": "1"}
+    edge = ProxyingEdge(tmp_path, lambda _: rules, **allow)
     with connect(f"ws://127.0.0.1:{edge.port}/", ping_interval=None) as client:
         edge.stop()
         with pytest.raises(ConnectionClosed):

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 CONNECT_S = 10.0
 CLIENT_IDLE_S = 30.0  # without a byte of the body
 _TUNNEL_READ_BYTES = 64 * 1024
+_SMALL_BYTES = 512
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _LOST = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
 
@@ -139,7 +140,7 @@ class Exchange:
             yield data
 
     async def _pass_back(self, response: httpcore.Response) -> None:
-        if not 200 <= response.status <= 599:
+        if not 200 <= response.status <= 599 or not fields.are_clean(response.headers):
             raise Refusal(failures.BAD_ANSWER)
         body = self._request.body
         close = self.closes or (body is not None and not body.complete)
@@ -154,6 +155,8 @@ class Exchange:
                 raise Refusal(failures.TOO_LARGE_ANSWER)
             self._transport.writelines((b"%x\r\n" % len(data), data, b"\r\n") if head.chunked else (data,))
             await self.room.wait()
+            if len(data) < _SMALL_BYTES:
+                await asyncio.sleep(0)  # one read can hold thousands of these, and others wait for their turn
         if head.chunked:
             self._transport.write(b"0\r\n\r\n")
 
@@ -164,6 +167,8 @@ class Exchange:
 
     async def _tunnel(self, response: httpcore.Response) -> None:
         """Until one side ends, or both are silent for as long as an upstream may be."""
+        if not fields.switches(response.headers) or not fields.are_clean(response.headers):
+            raise Refusal(failures.BAD_ANSWER)
         self._begin(fields.switching(self._asked, response.headers), response.status)
         self.closes = True
         began = clock_ns()

@@ -1,6 +1,7 @@
 """Header fields on their way through: RFC 9110 §7.6 (hop-by-hop fields, Via) and §6.6 (Date), RFC 9112 §6 (framing)."""
 
 import http
+import re
 import time
 from collections.abc import Iterable, Sequence
 
@@ -21,6 +22,7 @@ _CLIENT_SAYS = frozenset({
     b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto", b"x-real-ip",
 })  # fmt: skip
 _ANSWERED_ANEW = frozenset({b"alt-svc", b"content-length", b"date"})
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NO_BODY = frozenset({204, 304})
 
 
@@ -84,6 +86,16 @@ class Head:
         if self.closes or request.http10:
             lines.append((b"Connection", b"close" if self.closes else b"keep-alive"))
         self.raw = _raw(status, lines)
+
+
+def are_clean(fields: Fields) -> bool:
+    """Without control characters, which an HTTP client may drop, cut at, or show (RFC 9110 §5.5)."""
+    return not any(_CONTROL.search(value) for _, value in fields)
+
+
+def switches(fields: Fields) -> bool:
+    """Whether a 101 is to the protocol that was asked for."""
+    return [value.lower() for name, value in fields if name.lower() == b"upgrade"] == [b"websocket"]
 
 
 def switching(asked: Proxied, fields: Fields) -> bytes:
