@@ -1,6 +1,7 @@
 """A small real Git LFS server: the batch API, and the objects' own addresses."""
 
 import base64
+import gzip
 import hashlib
 import json
 import threading
@@ -11,7 +12,8 @@ from typing import Any, Self
 class LfsServer:
     """`objects` by oid; `requests`: (method, path, headers, body). `faults` by oid: an HTTP status of its download.
 
-    `location`: where downloads are redirected to. `password`: `user:password`, which the batch API asks for.
+    `location`: where downloads are redirected to. `header`: what is to be sent with them. `password`:
+    `user:password`, which the batch API asks for.
     """
 
     def __init__(self) -> None:
@@ -20,6 +22,8 @@ class LfsServer:
         self.faults: dict[str, int] = {}
         self.location = ""
         self.href = ""
+        self.header = {"X-Ticket": "valid"}
+        self.is_compressed = False
         self.password = ""
         self._http = _Server(("127.0.0.1", 0), _Handler)
         self._http.lfs = self
@@ -43,7 +47,7 @@ class LfsServer:
         if entry["oid"] not in self.objects:
             return {**entry, "error": {"code": 404, "message": "Object does not exist"}}
         href = self.href or f"{self.url}/objects/{entry['oid']}"
-        return {**entry, "actions": {"download": {"href": href, "header": {"X-Ticket": "valid"}}}}
+        return {**entry, "actions": {"download": {"href": href, "header": self.header}}}
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -87,6 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(lfs.faults[oid], b"")
         elif self.headers.get("X-Ticket") != "valid":
             self._send(403, b"")
+        elif lfs.is_compressed:
+            self._send(200, gzip.compress(lfs.objects[oid]), **{"Content-Encoding": "gzip"})
         else:
             self._send(200, lfs.objects[oid])
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -89,6 +90,23 @@ async def test_other_bytes_than_the_pointer_names(farm: Farm, git: GitServer, lf
     for wrong in (PICTURE[:-1] + b"!", PICTURE + b"more", PICTURE[:-1]):
         lfs.objects[oid] = wrong
         assert failure(await build(farm, git, lfs, {"a.bin": text})).code == "lfs_object_corrupt"
+
+
+async def test_what_a_server_has_compressed_unasked_is_not_inflated(farm: Farm, git: GitServer, lfs: LfsServer) -> None:
+    lfs.is_compressed = True
+    assert failure(await build(farm, git, lfs, {"a.bin": lfs.add(PICTURE)})).code == "lfs_object_corrupt"
+    assert {headers["Accept-Encoding"] for _, _, headers, _ in lfs.requests} == {"identity"}
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("odd", [{"header": {"X-Ticket": "\u00fc\u2028"}}, {"href": "https://[::1"}])
+async def test_an_answer_that_is_none_is_the_servers_fault(
+    farm: Farm, git: GitServer, lfs: LfsServer, odd: dict[str, Any]
+) -> None:
+    for name, value in odd.items():
+        setattr(lfs, name, value)
+    found = failure(await build(farm, git, lfs, {"a.bin": lfs.add(b"x")}))
+    assert (found.code, found.infrastructure) == ("lfs_refused", False), found.message
 
 
 @pytest.mark.matrix

@@ -24,7 +24,9 @@ _ASK_AT_ONCE = 100
 _MAX_ANSWER_BYTES = 4 * 1024**2
 _CHUNK_BYTES = 256 * 1024
 _TIMEOUT = httpx.Timeout(30, connect=10)
-_HEADERS = {"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE, "User-Agent": "git-lfs/3 (scalemesh)"}
+# Nothing is ever decompressed: a few bytes of a stranger's may stand for more than there is memory.
+_PLAIN = {"Accept-Encoding": "identity"}
+_HEADERS = {**_PLAIN, "Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE, "User-Agent": "git-lfs/3 (scalemesh)"}
 _NOT_FOUND = 404
 
 
@@ -109,17 +111,19 @@ class Download:
     async def _content(self, pointer: Pointer, action: Action, file: int) -> None:
         digest, size = hashlib.sha256(), 0
         try:
-            async with self._http.stream("GET", action.href, headers=action.header) as response:
+            async with self._http.stream("GET", action.href, headers={**action.header, **_PLAIN}) as response:
                 if response.status_code == _NOT_FOUND:
                     raise _missing(pointer, "its address answers 404")
                 response.raise_for_status()
-                async for chunk in response.aiter_bytes(_CHUNK_BYTES):
+                async for chunk in response.aiter_raw(_CHUNK_BYTES):
                     size += len(chunk)
                     if size > pointer.size:
                         break
                     digest.update(chunk)
                     await asyncio.to_thread(os.write, file, chunk)
-        except (httpx.HTTPError, httpx.InvalidURL, EgressDenied, Unavailable) as error:
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise BuildFailed(f"Git LFS: {pointer.path}: the server's answer: {error}", code="lfs_refused") from error
+        except (httpx.HTTPError, EgressDenied, Unavailable) as error:
             raise _unreachable(pointer.path, error) from error
         if size != pointer.size or digest.hexdigest() != pointer.oid:
             raise BuildFailed(
@@ -139,7 +143,7 @@ def _checked(address: str) -> str:
 
 async def _read(response: httpx.Response) -> bytes:
     content = bytearray()
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.aiter_raw():
         content += chunk
         if len(content) > _MAX_ANSWER_BYTES:
             raise BuildFailed("The Git LFS server's answer is too long.", code="lfs_refused")
