@@ -61,6 +61,35 @@ def test_variables(platform: Platform, project: str) -> None:
     assert [var["key"] for var in platform.cli_json("env", "ls", project)] == ["API_KEY"]
 
 
+def test_login_chooses_a_team(platform: Platform, tmp_path: Path) -> None:
+    home = {"XDG_CONFIG_HOME": str(tmp_path), "SCALEMESH_PASSWORD": PASSWORD, "SCALEMESH_TOKEN": ""}
+    person = Platform(platform.scalemesh, platform.data, env=home, api_port=platform.api_port)
+    mine = platform.ok("GET", "/me")["team"]["slug"]
+    chosen = person.cli("login", platform.url, "--email", "ada@example.org", "--team", mine)
+    assert (chosen.returncode, f"team {mine}" in chosen.stdout) == (0, True)
+    refused = person.cli("login", platform.url, "--email", "ada@example.org", "--team", "nobodys")
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+
+
+def test_address_that_is_none_is_bad_input(platform: Platform) -> None:
+    done = platform.cli("login", "localhost", "--token", "smp_x")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+def test_refused_deployment_leaves_no_project_behind(platform: Platform, git: Repositories, tmp_path: Path) -> None:
+    before = platform.cli_json("projects", "ls")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    url = git.create("unbranched", {"index.html": "x"})
+    for refused in (
+        platform.cli("deploy", empty),
+        platform.cli("deploy", url, "--branch", "no-such-branch"),
+        platform.cli("deploy", git.url("no-such-repository")),
+    ):
+        assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    assert platform.cli_json("projects", "ls") == before
+
+
 def test_deploy_without_waiting_then_follow(platform: Platform, project: str) -> None:
     started = platform.cli_json("deploy", "--project", project, "--prod", "--no-wait")
     assert started["state"] in {"queued", "initializing", "building"}

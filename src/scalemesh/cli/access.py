@@ -27,7 +27,10 @@ def access(
     limit: Annotated[int, typer.Option(help="At most so many to begin with.", min=1)] = 50,
     json: output.Json = False,
 ) -> None:
-    """Print the latest requests for a project's sites, oldest first; a sample where there are many."""
+    """Print the latest requests for a project's sites, oldest first.
+
+    Where there are many it is a sample.
+    """
     with session.client() as client:
         latest = list(islice(client.access(project, status=status, limit=min(limit, 1000)), limit))[::-1]
         for record in latest:

@@ -1,5 +1,6 @@
 """`scalemesh deploy | ls | inspect | logs | cancel | promote | rollback`."""
 
+import contextlib
 import re
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from scalemesh.cli import output, session
 from scalemesh.client import Client, Deployment, Project
-from scalemesh.errors import InvalidInput, NotFound
+from scalemesh.errors import Forbidden, InvalidInput, NotFound
 
 FAILED = 1
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|[^/@\s]+@[^/:\s]+:")
@@ -24,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def deploy(
-    source: Annotated[str | None, typer.Argument(metavar="[GIT_URL|DIR]", help="Default: this folder.")] = None,
+    source: Annotated[str | None, typer.Argument(metavar="GIT_URL|DIR", help="Default: this folder.")] = None,
     project: Annotated[
         str | None, typer.Option(help="Name or id; default: named after the repository or folder.")
     ] = None,
@@ -36,23 +37,43 @@ def deploy(
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the end.")] = False,
     json: output.Json = False,
 ) -> None:
-    """Deploy a Git repository or a folder and show its log until it is live."""
+    """Deploy a Git repository or a folder, and show its log."""
     with session.client() as client:
-        target, is_new, folder = _project(client, source, project)
+        target, is_new, files = _project(client, source, project)
         fields: dict[str, Any] = {"ref": branch, "target": "production" if prod or is_new else "preview"}
         if force:
             fields["force"] = True
-        if folder is not None:
-            fields["source"] = _upload(client, target, folder, quiet=json)
-        started = client.deploy(target["name"], **fields)
+        if files is not None:
+            fields["source"] = files.send(client, target, quiet=json)
+        started = _start(client, target, fields, is_new=is_new)
         if not json:
             output.console.print(f"Deployment {started['id']} of {target['name']} ({started['target']})")
         ended = started if no_wait else _wait(client, started, quiet=json)
     _report(ended, json=json)
 
 
-def _project(client: Client, source: str | None, name: str | None) -> tuple[Project, bool, Path | None]:
-    """The project to deploy, whether it was made just now, and the folder to upload, if any."""
+class Files:
+    """What a folder would upload. Raises InvalidInput where that is nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        from scalemesh.client import upload
+
+        self._folder = folder
+        self._listing = upload.files(folder)
+
+    def send(self, client: Client, project: Project, *, quiet: bool) -> dict[str, object]:
+        """What the API lacks of it. Returns the deployment's `source`."""
+        from scalemesh.client import upload
+
+        sent = upload.send(client, project["name"], self._folder, self._listing)
+        if not quiet:
+            count = len(self._listing)
+            output.console.print(f"Uploaded {count:,} file{'' if count == 1 else 's'} ({sent / 1024:,.0f} KB were new)")
+        return upload.source(self._listing)
+
+
+def _project(client: Client, source: str | None, name: str | None) -> tuple[Project, bool, Files | None]:
+    """The project to deploy, whether it was made just now, and the files to upload, if any."""
     if source and _REMOTE.match(source):
         return *_of_repository(client, source, name), None
     if source is None and name:
@@ -62,11 +83,12 @@ def _project(client: Client, source: str | None, name: str | None) -> tuple[Proj
     folder = Path(source or ".").resolve()
     if not folder.is_dir():
         raise InvalidInput(f"{source} is neither a folder nor a Git URL.", hint="Write https://… or a folder's path.")
+    files = Files(folder)  # before a project is made: a folder that cannot be deployed leaves none behind
     wanted = name or _label(folder.name)
     try:
-        return client.project(wanted), False, folder
+        return client.project(wanted), False, files
     except NotFound:
-        return client.create_project(name=wanted), True, folder
+        return client.create_project(name=wanted), True, files
 
 
 def _of_repository(client: Client, url: str, name: str | None) -> tuple[Project, bool]:
@@ -82,19 +104,20 @@ def _of_repository(client: Client, url: str, name: str | None) -> tuple[Project,
     return made, True
 
 
+def _start(client: Client, project: Project, fields: dict[str, Any], *, is_new: bool) -> Deployment:
+    """A project that was made for a deployment which is refused goes again."""
+    try:
+        return client.deploy(project["name"], **fields)
+    except (InvalidInput, NotFound, Forbidden):
+        if is_new:
+            with contextlib.suppress(Forbidden):  # who may not delete projects keeps an empty one
+                client.delete_project(project["name"])
+        raise
+
+
 def _label(name: str) -> str:
     """A project name from any name: lower case, digits and single dashes."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50].strip("-") or "site"
-
-
-def _upload(client: Client, project: Project, folder: Path, *, quiet: bool) -> dict[str, object]:
-    from scalemesh.client import upload
-
-    listing = upload.files(folder)
-    sent = upload.send(client, project["name"], folder, listing)
-    if not quiet:
-        output.console.print(f"Uploaded {len(listing):,} files ({sent / 1024:,.0f} KB were new)")
-    return upload.source(listing)
 
 
 def _wait(client: Client, deployment: Deployment, *, quiet: bool) -> Deployment:
@@ -239,7 +262,7 @@ def _search(client: Client, of: str, asked: dict[str, Any], *, json: bool) -> No
 
 
 def cancel(identifier: Identifier, json: output.Json = False) -> None:
-    """Stop a deployment; comes back once nothing of it runs any more."""
+    """Stop a deployment; come back once nothing of it runs any more."""
     with session.client() as client:
         found = client.act(identifier, "cancel")
         deadline = time.monotonic() + 30
@@ -257,7 +280,10 @@ def promote(identifier: Identifier, json: output.Json = False) -> None:
 
 
 def rollback(project: str, json: output.Json = False) -> None:
-    """Put the deployment back that was production before, and pin it until the next promote."""
+    """Put the previous production deployment back.
+
+    It is pinned: newer ones stay previews until the next promote.
+    """
     with session.client() as client:
         found = client.rollback(project)
     output.as_json(found) if json else _print_outcome(found)

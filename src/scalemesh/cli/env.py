@@ -1,6 +1,7 @@
 """`scalemesh env ls | add | rm`: a project's environment variables."""
 
 import sys
+from enum import Enum
 from typing import Annotated
 
 import typer
@@ -9,7 +10,15 @@ from scalemesh.cli import output, session
 from scalemesh.errors import InvalidInput
 
 env = typer.Typer(help="List, set and remove a project's environment variables.", no_args_is_help=True)
-Target = Annotated[str, typer.Option(help="production, preview or all.")]
+
+
+class Target(str, Enum):  # noqa: UP042  typer shows StrEnum's members by name
+    production = "production"
+    preview = "preview"
+    all = "all"
+
+
+TargetOption = Annotated[Target, typer.Option(help="Of which deployments.")]
 Branch = Annotated[str | None, typer.Option(help="Of one branch only.")]
 
 
@@ -46,7 +55,7 @@ def add(
     key: str,
     value: Annotated[str | None, typer.Argument(help="Left out: read from stdin, whole.")] = None,
     secret: Annotated[bool, typer.Option("--secret", help="Never shown again, masked in logs.")] = False,
-    target: Target = "all",
+    target: TargetOption = Target.all,
     branch: Branch = None,
 ) -> None:
     """Set a variable; it counts from the next deployment on."""
@@ -59,13 +68,13 @@ def add(
             except UnicodeDecodeError as error:
                 raise InvalidInput(f"The value of {key} is not UTF-8 text: {error}") from error
     with session.client() as client:
-        client.set_env(project, key, str(value), secret=secret, target=target, branch=branch)
+        client.set_env(project, key, str(value), secret=secret, target=target.value, branch=branch)
     output.console.print(f"Set {key} for {project}. It counts from the next deployment on.")
 
 
 @env.command()
-def rm(project: str, key: str, target: Target = "all", branch: Branch = None) -> None:
+def rm(project: str, key: str, target: TargetOption = Target.all, branch: Branch = None) -> None:
     """Remove a variable."""
     with session.client() as client:
-        client.remove_env(project, key, target=target, branch=branch)
+        client.remove_env(project, key, target=target.value, branch=branch)
     output.console.print(f"Removed {key} from {project}.")

@@ -44,7 +44,7 @@ def detect(
     branch: Annotated[str, typer.Option(help="As for a deployment of this branch.")] = "",
     json: output.Json = False,
 ) -> None:
-    """Print how a folder would be built, and where each value comes from."""
+    """Print how a folder would be built, and what says so."""
     from scalemesh.frameworks import FrameworkRefused
     from scalemesh.main.detect import plan
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from scalemesh.errors import ScaleMeshError
@@ -38,25 +37,32 @@ def as_json(value: object) -> None:
 
 def error(problem: ScaleMeshError) -> None:
     """One line on stderr: what was wrong, then what to do."""
-    line = Text.assemble(("error: ", "bold red"), safe(problem.message, keep_colour=False))
+    message = safe(problem.message, keep_colour=False).rstrip()
+    line = Text.assemble(("error: ", "bold red"), message)
     if problem.hint:
-        line.append(f" {safe(problem.hint, keep_colour=False)}", "dim")
+        line.append(
+            f"{'' if message.endswith(('.', '!', '?')) else '.'} {safe(problem.hint, keep_colour=False)}", "dim"
+        )
     line.plain = line.plain.replace("\n", " ")
     stderr.print(line)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *, empty: str) -> None:
-    """A table, or what to do while there is nothing to show."""
-    listed = list(rows)
+    """A table, or what to do while there is nothing to show. A row is one line, so that an id or URL stays whole."""
+    listed = [[_cell(cell) for cell in row] for row in rows]
     if not listed:
         console.print(Text(empty, "dim"))
         return
-    grid = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
-    for column in columns:
-        grid.add_column(column, overflow="fold")
-    for row in listed:
-        grid.add_row(*(cell if isinstance(cell, Text) else Text(safe(cell, keep_colour=False)) for cell in row))
-    console.print(grid)
+    grid = [[Text(column, "dim") for column in columns], *listed]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*grid, strict=True)]
+    for row in grid if any(columns) else listed:
+        for cell, width in zip(row[:-1], widths, strict=False):
+            cell.pad_right(width - cell.cell_len)
+        console.print(Text("  ").join(row), no_wrap=True, overflow="ignore", crop=False)
+
+
+def _cell(given: Text | str) -> Text:
+    return given if isinstance(given, Text) else Text(safe(given, keep_colour=False).replace("\n", "↵"))
 
 
 def state(name: str) -> Text:

@@ -47,14 +47,17 @@ def serve(
     api_port: ApiPort = None,
     edge_port: EdgePort = None,
 ) -> None:
-    """Run one process of the platform, for machines that are run apart."""
+    """Run one process of the platform, to spread it over machines."""
     from scalemesh.main.serve import serve as run
 
     run(process.value, data_dir=data_dir, host=host, api_port=api_port, edge_port=edge_port)
 
 
 def doctor(data_dir: DataDir = None, json: output.Json = False) -> None:
-    """Say what is in force on this machine (sandbox, limits, toolchains) and how to mend what is missing."""
+    """Say what isolates and limits builds here, and what is missing.
+
+    Sandbox, limits, toolchains, git, disk: each with how to mend it. Exit code 1 where builds would be refused.
+    """
     from scalemesh.main.doctor import examine
 
     findings = examine(data_dir=data_dir)
@@ -76,7 +79,10 @@ def gc(
     data_dir: DataDir = None,
     json: output.Json = False,
 ) -> None:
-    """Remove the stored files that no deployment needs any more; the platform does it once a day by itself."""
+    """Remove stored files that no deployment needs any more.
+
+    The platform does it once a day by itself.
+    """
     from scalemesh.main.gc import collect
 
     gone = collect(data_dir=data_dir, dry_run=dry_run)

@@ -42,5 +42,8 @@ def client() -> Client:
     if not token and kept().get("url") == url:
         token = kept().get("token")
     if not token:
-        raise Unauthenticated(f"Not signed in to {url}.", hint="Run `scalemesh login`, or set SCALEMESH_TOKEN.")
+        raise Unauthenticated(
+            f"Not signed in to {url}.",
+            hint="Run `scalemesh login URL` with the dashboard's address, or set SCALEMESH_TOKEN.",
+        )
     return Client(url, token)

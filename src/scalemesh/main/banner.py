@@ -1,6 +1,9 @@
 """What a newcomer reads when everything is up."""
 
+import shutil
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,15 @@ class Banner:
             rows.append(("Start here", f"{self.setup_link}  (one-time link: makes the first administrator)"))
         if self.live_site:
             rows.append(("Live site", self.live_site))
-        rows.append(("Your own", f"scalemesh login {self.url} && scalemesh deploy https://github.com/you/your-app"))
+        name = command(Path(sys.executable), Path.cwd())
+        rows.append(("Your own", f"{name} login {self.url} && {name} deploy https://github.com/you/your-app"))
         listed = "\n".join(f"  {name:<12}{value}" for name, value in rows)
         return f"\nScale Mesh is running.\n\n{listed}\n\nCtrl-C stops it; {self.data_dir} keeps everything.\n\n"
+
+
+def command(python: Path, folder: Path) -> str:
+    """How `scalemesh` is called from `folder`: by name, or where it is not on PATH by where it lies beside `python`."""
+    if shutil.which("scalemesh"):
+        return "scalemesh"
+    beside = python.parent / "scalemesh"
+    return str(beside.relative_to(folder) if beside.is_relative_to(folder) else beside)

@@ -72,3 +72,19 @@ def test_unknown_command_is_bad_usage() -> None:
 )
 def test_place_in_the_queue(wait: int | None, shown: str) -> None:
     assert output.place({"position": 3, "expected_wait_s": wait}) == shown
+
+
+def test_rows_of_a_table_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    url = "http://" + "long-name." * 20
+    output.table(("ID", "URL"), [("dpl_1", url), ("dpl_22", "two\nlines")], empty="")
+    assert capsys.readouterr().out.splitlines() == ["ID      URL", f"dpl_1   {url}", "dpl_22  two↵lines"]
+
+
+def test_error_is_one_line_of_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    output.error(InvalidInput("no such host:\nx", hint="Is it right?"))
+    assert capsys.readouterr().err == "error: no such host: x. Is it right?\n"
+
+
+def test_help_fits_its_lines() -> None:
+    shown = CliRunner().invoke(app, ["--help"], terminal_width=80).output
+    assert "..." not in shown.replace("COMMAND [ARGS]...", "")
