@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from scalemesh.core.build import BuildSettings, Plan
 from scalemesh.errors import BuildFailed
-from scalemesh.frameworks import managers, netlify, node, overrides, python
+from scalemesh.frameworks import managers, monorepo, netlify, node, overrides, python
 from scalemesh.frameworks.choose import BUILD_SCRIPTS, Choice, choose
 from scalemesh.frameworks.files import Files, Package, Read, read_package
 from scalemesh.frameworks.managers import Manager
@@ -107,8 +107,8 @@ def _put_build(project: _Project, draft: _Draft) -> None:
     preset, static = project.choice.preset, project.choice.static
     if found := project.overrides.get("build_command"):
         draft.put("build_command", found[0].strip() or None, found[1])
-    elif command := _script(project):
-        draft.put("build_command", command, "package.json" if "turbo" not in command.split()[:1] else "turbo.json")
+    elif scripted := _script(project):
+        draft.put("build_command", *scripted)
     elif preset:
         command = static.build if static and static.build else preset.build
         draft.put("build_command", command, f"{preset.name} preset")
@@ -116,18 +116,18 @@ def _put_build(project: _Project, draft: _Draft) -> None:
         draft.put("build_command", None, "default")
 
 
-def _script(project: _Project) -> str | None:
-    """vercel-build, now-build, build: the first that package.json has; in a turbo workspace through turbo."""
+def _script(project: _Project) -> tuple[str, str] | None:
+    """vercel-build, now-build, build: the first that package.json has; a build by the workspace's runner, if any."""
     static, manager = project.choice.static, project.manager
     if manager is None:
         return None
     names = ([static.script] if static and static.script else []) + list(BUILD_SCRIPTS)
     script = next((name for name in names if project.package.scripts.get(name, "").strip()), None)
-    if script == "build" and manager.directory != project.root:
-        workspace = project.repository.at(manager.directory)
-        if "turbo.json" in workspace and "turbo" in read_package(workspace).dependencies:
-            return "turbo run build"
-    return manager.run(script) if script else None
+    if script in {"build", None}:
+        runner = monorepo.build(project.repository, project.root, manager, has_script=script is not None)
+        if runner:
+            return runner
+    return (manager.run(script), "package.json") if script else None
 
 
 def _put_install(project: _Project, draft: _Draft) -> None:

@@ -8,7 +8,7 @@ import fnmatch
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scalemesh.frameworks.files import Files, Package, read_package
 
@@ -24,6 +24,7 @@ LOCKFILES = {
 _PRECEDENCE = ("yarn.lock", "pnpm-lock.yaml", "package-lock.json", "npm-shrinkwrap.json", "bun.lock", "bun.lockb",
                "deno.lock")  # fmt: skip
 _PNPM_OF_LOCKFILE = {"5": "7", "6": "8", "9": "10"}
+_LINKER = r"^nodeLinker:\s*[\"']?(node-modules|pnpm)"
 _FIELD = re.compile(r"(npm|pnpm|yarn|bun|deno)@([\^~]?)(\d+(?:\.\d+){0,2})")
 _KEPT = {"": 3, "~": 2, "^": 1}  # how many parts of a version a range holds
 
@@ -37,9 +38,18 @@ class Manager:
     lockfile: str | None
     directory: str
     source: str
+    plug_n_play: bool = False  # packages without a node_modules, and no programs on PATH
 
     def run(self, script: str) -> str:
         return f"deno task {script}" if self.name == "deno" else f"{self.name} run {script}"
+
+    def top_level(self, program: str) -> str:
+        """A program that the workspace depends on, called in any project of it."""
+        return f"yarn run -T {program}" if self.plug_n_play else program
+
+    def execute(self, program: str) -> str:
+        """The same, called where dependencies are installed."""
+        return f"yarn {program}" if self.plug_n_play else f"npx {program}"
 
     def install(self, project: str) -> str:
         """The command, to be run in `project`."""
@@ -47,15 +57,15 @@ class Manager:
         if self.name == "npm":
             away = posixpath.relpath(self.directory or ".", project or ".") if self.directory != project else ""
             return ("npm ci" if frozen else "npm install") + (f" --prefix={away}" if away else "")
-        if self.name == "yarn" and not self._is_classic:
+        if self.is_berry:
             return "yarn install --immutable" if frozen else "yarn install --no-immutable"  # CI is immutable by default
         if self.name == "deno":
             return "deno install --frozen" if frozen else "deno install"
         return f"{self.name} install --frozen-lockfile" if frozen else f"{self.name} install"
 
     @property
-    def _is_classic(self) -> bool:
-        return self.version is None or self.version.split(".")[0] == "1"
+    def is_berry(self) -> bool:
+        return self.name == "yarn" and self.version is not None and self.version.split(".")[0] != "1"
 
 
 def find(repository: Files, project: str, package: Package) -> Manager:
@@ -66,7 +76,8 @@ def find(repository: Files, project: str, package: Package) -> Manager:
         if lockfile := _lockfile(files):
             name = LOCKFILES[lockfile]
             version = _field(files, package, name) or _version_of(files, lockfile)
-            return Manager(name, version, lockfile, directory, lockfile)
+            found = Manager(name, version, lockfile, directory, lockfile)
+            return replace(found, plug_n_play=found.is_berry and not files.find(".yarnrc.yml", _LINKER))
     return _without_lockfile(repository.at(workspace), workspace, package)
 
 

@@ -1,7 +1,6 @@
 """install and build: the plan's commands with its toolchains, on the guarded network."""
 
 import os
-from pathlib import Path
 
 from scalemesh.artifacts import beneath
 from scalemesh.buildserver.dependencies import VENV
@@ -70,7 +69,8 @@ class Commands:
 
     def _path(self, toolchains: list[Toolchain]) -> str:
         workspace = self._executor.runner.workspace
-        folders: list[Path] = [f / "node_modules/.bin" for f in dict.fromkeys([self._root, workspace])]
+        above = [self._root, *self._root.parents]
+        folders = [f / "node_modules/.bin" for f in above[: above.index(workspace) + 1]]
         folders += [self._venv / "bin"] if MANAGER in self._plan.toolchains else []
         folders += [t.bin for t in toolchains if t.bin]
         return ":".join([*(self._executor.runner.view(f) for f in folders), _SYSTEM_PATH])
