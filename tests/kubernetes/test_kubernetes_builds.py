@@ -33,6 +33,20 @@ def test_job_clones_builds_and_publishes_what_the_edge_serves(platform: Platform
     eventually(lambda: not pods(started), within_s=60, what="its Job, pod and Secret are removed")
 
 
+def test_the_second_job_has_the_first_ones_cache(platform: Platform, git: GitServer) -> None:
+    script = """
+import fs from 'fs';
+const note = 'node_modules/.cache/note', old = fs.existsSync(note) ? fs.readFileSync(note, 'utf8') : 'none';
+fs.mkdirSync('node_modules/.cache', {recursive: true});
+fs.writeFileSync(note, 'kept in the store');
+fs.mkdirSync('dist', {recursive: true});
+fs.writeFileSync('dist/index.html', old);"""
+    first = platform.ended(start(platform, git, "cached", script))
+    assert platform.get(first["url"]).body == b"none", platform.log_text(first["id"])
+    second = platform.ended(platform.ok("POST", f"/deployments/{first['id']}/redeploy")["id"])
+    assert platform.get(second["url"]).body == b"kept in the store", platform.log_text(second["id"])
+
+
 def test_hundred_thousand_lines_arrive_in_order(platform: Platform, git: GitServer) -> None:
     script = f"{SITE} writeFileSync('dist/index.html', ''); for (let n = 0; n < 100000; n++) console.log('line ' + n);"
     started = start(platform, git, "lines", script)
