@@ -34,7 +34,8 @@ _DOWNLOADS = ("home/.npm/_cacache", "home/.local/share/pnpm", "home/.cache/yarn"
               "home/.bun/install/cache", "home/.cache/deno", "home/.cache/pip", "home/.cache/uv",
               "workspace/.pnpm-store", "workspace/.yarn/cache")  # fmt: skip
 _FRAMEWORK = (".next/cache", "node_modules/.cache", "node_modules/.astro", "node_modules/.vite", ".astro", ".turbo",
-              ".angular/cache", ".parcel-cache", ".docusaurus", ".nx/cache", ".nx/workspace-data", ".cache")  # fmt: skip
+              ".angular/cache", ".parcel-cache", ".docusaurus", ".nx/cache", ".nx/workspace-data",
+              ".cache")  # fmt: skip
 _BESIDE = "home/.cache"  # programs that installs fetch, such as browsers
 _COPY = ("cp", "-R", "-P", "--preserve=mode,timestamps,links", "--reflink=auto")
 _MOVE = ("mv",)

@@ -1,0 +1,1 @@
+module.exports = `ui with is-number ${require('is-number/package.json').version}`;

@@ -1,0 +1,1 @@
+require("node:fs").writeFileSync("built.js", "module.exports = 'ui, built before'");
