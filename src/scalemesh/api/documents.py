@@ -98,7 +98,12 @@ def _decode(kind: type[T], content: bytes) -> T:
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `$")
         field = place.rstrip("`").lstrip(".") or _unknown_field(message)
-        raise InvalidInput(f"{field}: {message}" if field else message, code="invalid_body", field=field) from error
+        raise InvalidInput(
+            f"{field}: {message}" if field else message,
+            code="invalid_body",
+            field=field,
+            hint="See /openapi.json for what is expected.",
+        ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedJson(
             f"The body is not valid JSON: {error}", code="malformed_json", hint=_hint(content)

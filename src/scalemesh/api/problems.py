@@ -113,7 +113,13 @@ def _parameter(_: HTTPConnection, error: RequestValidationError) -> Response:
     """A path or query parameter that does not parse."""
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"][1:])
-    return problem(422, f"{field}: {first['msg']}", "invalid_parameter", field=field)
+    return problem(
+        422,
+        f"{field}: {first['msg']}",
+        "invalid_parameter",
+        field=field,
+        hint="See /openapi.json for what is expected.",
+    )
 
 
 def _unexpected(_: HTTPConnection, __: Exception) -> Response:

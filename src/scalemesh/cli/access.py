@@ -1,5 +1,6 @@
 """`scalemesh access`: who asked a project's sites for what."""
 
+import re
 import time
 from datetime import UTC, datetime
 from itertools import islice
@@ -10,9 +11,11 @@ from rich.text import Text
 
 from scalemesh.cli import output, session
 from scalemesh.client import Client
+from scalemesh.errors import InvalidInput
 
 EVERY_S = 1.0
 LATE_S = 60  # what an edge tells so much later, `-f` still shows
+_STATUS = re.compile(r"[1-5](?:[0-9]{2}|xx)")
 _STYLES = {"2": "green", "3": "cyan", "4": "yellow", "5": "bold red"}
 
 
@@ -31,6 +34,10 @@ def access(
 
     Where there are many it is a sample.
     """
+    if status and not _STATUS.fullmatch(status):
+        raise InvalidInput(
+            f"--status: {status!r} is neither a status nor a class of them.", hint="Such as 404, or 5xx."
+        )
     with session.client() as client:
         latest = list(islice(client.access(project, status=status, limit=min(limit, 1000)), limit))[::-1]
         for record in latest:

@@ -64,14 +64,14 @@ _SIGNS = (
     _sign(
         r"bad object|fsck error|corrupt|unpack-objects|index-pack failed|invalid index-pack",
         "repository_corrupt",
-        "git refused what {url} sent: {said}",
+        "git refused what {url} sent: {said}.",
         "Run `git fsck --full` in the repository and mend what it finds.",
     ),
     _sign(
         r"Could not resolve|Connection (?:refused|reset|timed out)|Failed to connect|unable to access|early EOF|hung up"
         r"|No route to host|Network is unreachable|TLS|SSL|certificate|error: 5\d\d|expected flush|protocol error",
         "repository_unreachable",
-        "{url} cannot be reached: {said}",
+        "{url} cannot be reached: {said}.",
         "Is the address right, and is its server up?",
         is_passing=True,
     ),
@@ -97,4 +97,4 @@ def explain(url: str, output: str, denied: str | None = None) -> GitFailure:
 def _last(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     wanted = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))] or lines
-    return re.sub(r"^(?:fatal|error): ", "", wanted[-1])[:300] if wanted else "it does not say why"
+    return re.sub(r"^(?:fatal|error): ", "", wanted[-1])[:300].rstrip(".") if wanted else "it does not say why"

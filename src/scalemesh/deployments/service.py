@@ -259,7 +259,7 @@ class Deployments:
 
     async def _cancel(self, session: AsyncSession, row: Deployment, now: int) -> LogLine | None:
         if row.state in TERMINAL and row.state != State.CANCELED:
-            raise Conflict(f"{row.id} is {row.state} already.", code="already_over")
+            raise Conflict(f"{row.id} has ended already: it is {row.state}.", code="already_over")
         if row.state == State.QUEUED:
             await apply(
                 session,

@@ -135,9 +135,7 @@ META: dict[str, tuple[Preset, ...]] = {
     ),
 }  # fmt: skip
 
-_ONLY_FILES = (
-    "Scale Mesh serves files. Set the output directory to the folder that has them, or deploy the server elsewhere."
-)
+_ONLY_FILES = "Set the output directory to the folder that has the files, or deploy the server elsewhere."
 
 
 def _node(slug: str, name: str, package: str) -> Preset:

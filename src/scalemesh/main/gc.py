@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from scalemesh.deployments import Collected, Deployments
+from scalemesh.errors import BadSettings
 from scalemesh.main.platform import open_platform
 from scalemesh.settings import load
 
@@ -25,6 +26,10 @@ def collect(*, data_dir: Path | None, dry_run: bool) -> Collected:
 
 async def _collect(data_dir: Path | None, *, dry_run: bool) -> Collected:
     settings = load(os.environ, data_dir=data_dir)
+    if settings.database_url.startswith("sqlite") and not settings.data_dir.is_dir():
+        raise BadSettings(
+            f"There is no platform in {settings.data_dir}.", hint="Name its folder: --data-dir, or SCALEMESH_DATA_DIR."
+        )
     async with open_platform(settings, pump=False) as platform:
         return await platform.deployments.collector.collect(dry_run=dry_run)
 

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -88,3 +89,14 @@ def test_error_is_one_line_of_whole_sentences(capsys: pytest.CaptureFixture[str]
 def test_help_fits_its_lines() -> None:
     shown = CliRunner().invoke(app, ["--help"], terminal_width=80).output
     assert "..." not in shown.replace("COMMAND [ARGS]...", "")
+
+
+def test_status_that_is_none_is_bad_input() -> None:
+    refused = CliRunner().invoke(app, ["access", "shop", "--status", "9xx"]).exception
+    assert isinstance(refused, InvalidInput)
+
+
+def test_collecting_makes_no_folder_where_there_was_none(tmp_path: Path) -> None:
+    refused = CliRunner().invoke(app, ["gc", "--data-dir", str(tmp_path / "typo")]).exception
+    assert isinstance(refused, BadSettings)
+    assert not (tmp_path / "typo").exists()
