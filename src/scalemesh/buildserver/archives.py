@@ -25,6 +25,7 @@ from scalemesh.sandbox import folders
 from scalemesh.sandbox.watch import usage_bytes
 
 MAX_ARCHIVE_BYTES = 1024**3
+AT_ONCE = 4  # a workspace may have a hundred folders
 RESTORE_S = 300
 SAVE_S = 120
 _FAILURES = (OSError, TimeoutError, ScaleMeshError)
@@ -42,6 +43,7 @@ class Archives:
         self._readable = readable
         self._index: asyncio.Task[CacheIndex] | None = None
         self._unpacked: dict[tuple[str, str], asyncio.Task[Path | None]] = {}
+        self._gate = asyncio.Semaphore(AT_ONCE)
 
     async def found(self, entry: str, paths: Sequence[str]) -> list[str]:
         """Which of these folders an entry has."""
@@ -64,7 +66,7 @@ class Archives:
         try:
             async with asyncio.timeout(SAVE_S):
                 used = await asyncio.to_thread(usage_bytes, self._directory)
-                room = min(MAX_ARCHIVE_BYTES, (self._limits.disk_bytes - used) // 2)
+                room = min(MAX_ARCHIVE_BYTES, (self._limits.disk_bytes - used) // AT_ONCE)
                 every = [path for paths in entries.values() for path in paths]
                 made = {entry: await self._pack_all(paths, every, room) for entry, paths in entries.items()}
                 index = {entry: archives for entry, archives in made.items() if archives is not None}
@@ -91,7 +93,7 @@ class Archives:
         wanted = next(each for each in await self._entry(entry) if each.path == path)
         folder = Path(tempfile.mkdtemp(prefix="cache-", dir=self._directory))
         try:
-            async with asyncio.timeout(RESTORE_S):
+            async with self._gate, asyncio.timeout(RESTORE_S):
                 chunks = self._control.archive(wanted)
                 await archive.unpack(chunks, wanted.sha256, folder, self._limits.disk_bytes)
         except _FAILURES as error:
@@ -102,20 +104,25 @@ class Archives:
 
     async def _pack_all(self, paths: Sequence[str], every: Sequence[str], room: int) -> list[CacheArchive] | None:
         """None where one of them failed: an entry is whole, or stays what it was. A folder in another goes once."""
+        packing = [asyncio.create_task(self._pack(path, _beneath(path, every), room)) for path in paths]
         try:
-            return [await self._pack(path, _beneath(path, every), room) for path in paths]
+            return list(await asyncio.gather(*packing))
         except (OSError, ScaleMeshError) as error:
             log.warning("cache of %s not kept: %s", ", ".join(paths), error)
             return None
+        finally:
+            for task in packing:
+                task.cancel()
 
     async def _pack(self, path: str, without: Sequence[str], room: int) -> CacheArchive:
-        folder = beneath.open_folder(self._directory, path)
-        try:
-            with closing(Spool(self._directory)) as spool:
-                ref = await archive.pack(folder, spool, room, without)
-                await send(self._control, {ref.sha256: PackedBlob(ref.size, partial(spool.open, 0, ref.size))})
-        finally:
-            os.close(folder)
+        async with self._gate:
+            folder = beneath.open_folder(self._directory, path)
+            try:
+                with closing(Spool(self._directory)) as spool:
+                    ref = await archive.pack(folder, spool, room, without)
+                    await send(self._control, {ref.sha256: PackedBlob(ref.size, partial(spool.open, 0, ref.size))})
+            finally:
+                os.close(folder)
         return CacheArchive(path=path, sha256=ref.sha256, size=ref.size)
 
 

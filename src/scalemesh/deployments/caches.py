@@ -22,6 +22,7 @@ from scalemesh.errors import Conflict, InvalidInput, NotFound
 
 MAX_AGE_MS = 14 * 24 * 3600 * 1000
 MAX_ENTRIES = 64
+MAX_ARCHIVES = 1000  # a workspace has one for each of its packages
 _ENTRY = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 
 
@@ -96,8 +97,8 @@ class BuildCaches:
         if len(index.entries) > MAX_ENTRIES or not all(map(_ENTRY.fullmatch, index.entries)):
             raise InvalidInput(f"At most {MAX_ENTRIES} entries, of a-z, 0-9 and `-`.", code="invalid_caches")
         archives = [archive for entry in index.entries.values() for archive in entry]
-        if len(archives) > MAX_ENTRIES or any(archive.url for archive in archives):
-            raise InvalidInput(f"At most {MAX_ENTRIES} archives, without an address.", code="invalid_caches")
+        if len(archives) > MAX_ARCHIVES or any(archive.url for archive in archives):
+            raise InvalidInput(f"At most {MAX_ARCHIVES} archives, without an address.", code="invalid_caches")
         sizes = await self._blobs.sizes(team_id, [archive.sha256 for archive in archives])
         for archive in archives:
             if sizes.get(archive.sha256) != archive.size:

@@ -142,11 +142,11 @@ async def test_a_folder_within_another_is_kept_once(platform: Platform) -> None:
 
 
 async def test_several_are_on_their_way_at_once(platform: Platform) -> None:
-    paths = [f"workspace/.cache-{n}" for n in range(4)]
+    paths = [f"workspace/packages/{n}/node_modules" for n in range(30)]
     async with platform.build() as first:
         for path in paths:
             first.write(f"{path}/file", path.encode())
-        await first.archives.save({"framework": paths})
+        assert list(await first.archives.save({"framework": paths})) == paths
     async with platform.build() as second:
         await second.archives.expect("framework", paths)
         assert [await second.restored("framework", path) for path in paths] == [{"file": p.encode()} for p in paths]
