@@ -50,9 +50,10 @@ async def api() -> AsyncIterator[BuildApi]:
 
 @pytest.fixture
 async def backend(engine: Path, api: BuildApi) -> AsyncIterator[DockerBackend]:
-    folder = engine.parent / f"backend-{free_port()}"
+    """One installation for all of them: toolchains are fetched once."""
+    folder = engine.parent / "backend"
     settings = DockerSettings(
-        engine=str(engine), image="build-server", api_url=api.url, instance=folder.name, folder=folder
+        engine=str(engine), image="build-server", api_url=api.url, instance="images", folder=folder
     )
     async with DockerBackend(settings) as opened:
         yield opened
