@@ -8,6 +8,7 @@ from scalemesh.dashboard.guard import Endpoint, Guard
 from scalemesh.dashboard.pages.access import AccessPages
 from scalemesh.dashboard.pages.deployments import DeploymentPages
 from scalemesh.dashboard.pages.gate import GatePages
+from scalemesh.dashboard.pages.log_search import LogSearchPages
 from scalemesh.dashboard.pages.new import NewPages
 from scalemesh.dashboard.pages.projects import ProjectPages
 from scalemesh.dashboard.pages.settings import SettingsPages
@@ -52,6 +53,7 @@ def _pages(services: Services, guard: Guard) -> list[tuple[str, str, Endpoint]]:
     settings = SettingsPages(services)
     deployments = DeploymentPages(services)
     access = AccessPages(services)
+    log_search = LogSearchPages(services)
     tokens = TokenPages(services)
     return [
         ("GET", "/setup", guard.open(gate.setup_form)),
@@ -68,6 +70,7 @@ def _pages(services: Services, guard: Guard) -> list[tuple[str, str, Endpoint]]:
         ("GET", "/projects/{project}", guard.member(projects.one)),
         ("POST", "/projects/{project}/deploy", guard.member(projects.deploy)),
         ("POST", "/projects/{project}/rollback", guard.member(projects.rollback)),
+        ("GET", "/projects/{project}/logs", guard.member(log_search.search)),
         ("GET", "/projects/{project}/access", guard.member(access.latest)),
         ("GET", "/projects/{project}/settings", guard.member(settings.form)),
         ("POST", "/projects/{project}/settings", guard.member(settings.save)),

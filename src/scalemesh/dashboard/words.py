@@ -6,6 +6,10 @@ from datetime import datetime
 from scalemesh.core.clock import now_ms, rfc3339
 
 _UNITS = (("year", 31_536_000), ("month", 2_592_000), ("day", 86_400), ("hour", 3600), ("minute", 60))
+_ESCAPES = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\].*?(?:\x07|\x1b\\)|\x1b[@-Z\\^_=>NOc78]")
+_HIDDEN = re.compile(
+    r"[\x00-\x08\x0a-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
 
 
 def ms(time: str) -> int:
@@ -86,6 +90,11 @@ def first_line(text: str) -> str:
     return text.strip().splitlines()[0] if text.strip() else ""
 
 
+def plain(text: str) -> str:
+    """A build's text without its colours; characters that nobody would see are named, as static/js/ansi.js does it."""
+    return _HIDDEN.sub(lambda match: f"U+{ord(match[0]):04X}", _ESCAPES.sub("", text))
+
+
 FILTERS = {
     "ago": ago,
     "ms": ms,
@@ -98,4 +107,5 @@ FILTERS = {
     "web_url": web_url,
     "ssh_url": ssh_url,
     "first_line": first_line,
+    "plain": plain,
 }

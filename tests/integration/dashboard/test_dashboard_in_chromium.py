@@ -2,15 +2,17 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from scalemesh.core.clock import now_ms
+from scalemesh.core.logs import Level, LogLine
 from scalemesh.testing.access_contract import batch, record
 from tests import browser as chromium
 from tests.integration.dashboard.log_site import Line, LogSite, line, serving
@@ -222,6 +224,7 @@ def test_no_page_is_wider_than_the_screen(page: Page, site: LogSite, width: int,
     page.set_viewport_size({"width": width, "height": 740})
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     fill_access(site)
+    fill_search(site)
     for path in every_page(site):
         page.goto(site.url + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
@@ -233,6 +236,7 @@ def test_axe_finds_nothing_to_mend(page: Page, site: LogSite, width: int, *, is_
     if is_filled:
         site.services.fill()
         fill_access(site)
+        fill_search(site)
     site.plays = [[line(0, "plain"), line(1, "wrong", level="error"), END]]
     page.set_viewport_size({"width": width, "height": 740})
     axe = Axe()
@@ -243,7 +247,7 @@ def test_axe_finds_nothing_to_mend(page: Page, site: LogSite, width: int, *, is_
 
 
 def every_page(site: LogSite) -> list[str]:
-    tabs = ["", "/settings", "/env", "/access", "/delete"]
+    tabs = ["", "/settings", "/env", "/access", "/logs", "/logs?q=tax", "/delete"]
     deployments = [f"/deployments/{each.id}" for each in site.services.deployments.all[:4]]
     return ["/", "/new", "/tokens", "/login", "/nowhere", *(f"/projects/shop{tab}" for tab in tabs), *deployments]
 
@@ -252,8 +256,24 @@ def fill_access(site: LogSite) -> None:
     """Requests of every class, one with a path longer than any screen."""
     project = site.services.projects.all[0].id
     rows = [record(now_ms(), project=project, status=status, path="/a" * 200) for status in (200, 304, 404, 503)]
-    with ThreadPoolExecutor(1) as elsewhere:  # this thread has Playwright's event loop
-        elsewhere.submit(asyncio.run, site.services.logs.access.append([batch(1, *rows)])).result()
+    elsewhere(site.services.logs.access.append([batch(1, *rows)]))
+
+
+def fill_search(site: LogSite) -> None:
+    """Lines of every level with `tax`, one longer than any screen."""
+    search = site.services.deployments.log
+    search.deployments = ["dpl_1", "dpl_2"]
+    for deployment in search.deployments:
+        facts = {"deployment": deployment, "attempt": 1, "ts": 0}
+        levels: tuple[Level, ...] = ("info", "warn", "error", "debug")
+        lines = [LogLine(**facts, seq=seq, level=level, text="tax " * 100) for seq, level in enumerate(levels)]
+        elsewhere(search.archive.append(lines))
+
+
+def elsewhere(work: Coroutine[Any, Any, None]) -> None:
+    """This thread has Playwright's event loop."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
 
 
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
@@ -266,7 +286,16 @@ def test_text_contrast_meets_wcag_aa(page: Page, site: LogSite, scheme: str) -> 
     site.plays = [[line(0, "plain"), line(1, "wrong", level="error"), line(2, "hm", level="warn"), END]]
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     fill_access(site)
-    for path in ["/", "/new", "/tokens", "/projects/shop", "/projects/shop/env", "/projects/shop/access"]:
+    fill_search(site)
+    for path in [
+        "/",
+        "/new",
+        "/tokens",
+        "/projects/shop",
+        "/projects/shop/env",
+        "/projects/shop/access",
+        "/projects/shop/logs?q=tax",
+    ]:
         page.goto(site.url + path)
         assert page.evaluate(CONTRAST) == [], path
     for deployment in site.services.deployments.all[:3]:

@@ -16,6 +16,9 @@ from scalemesh.deployments import DeploymentView, RulesView
 from scalemesh.deployments.views import CommitView, ErrorView, OutputView, StepView
 from scalemesh.errors import InvalidInput, NotFound, Unauthenticated
 from scalemesh.logs.access.memory import MemoryAccess
+from scalemesh.logs.archive.memory import MemoryArchive
+from scalemesh.logs.hits import Found, find
+from scalemesh.logs.search import Search
 from scalemesh.projects import EnvView, ProjectView
 from scalemesh.projects.views import LatestDeployment
 
@@ -217,9 +220,23 @@ class MemoryContents:
         return RulesView(flavour=None, rules=1, headers=0, complaints=[*self.complaints])
 
 
+class MemoryLogSearch:
+    """The real search, over the lines of one archive that takes as long as nothing."""
+
+    def __init__(self) -> None:
+        self.archive = MemoryArchive()
+        self.deployments: list[str] = []
+
+    async def search_project(
+        self, actor: Actor, project_ref: str, search: Search, cursor: str | None, limit: int, context: int
+    ) -> Found:
+        return await find(self.archive, self.deployments, search, cursor, limit=limit, context=context)
+
+
 class MemoryDeployments:
     def __init__(self) -> None:
         self.contents = MemoryContents()
+        self.log = MemoryLogSearch()
         self.all: list[DeploymentView] = []
         self.calls: list[tuple[Any, ...]] = []
         self.refuse: Exception | None = None

@@ -22,6 +22,7 @@ PAGES = [
     "/projects/shop/settings",
     "/projects/shop/env",
     "/projects/shop/access",
+    "/projects/shop/logs",
     "/projects/shop/delete",
     "/tokens",
     f"/deployments/{READY}",
