@@ -1,5 +1,6 @@
 """One command of a step: run by the sandbox, its output redacted, cut into lines and sent as it comes."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,8 @@ class Executor:
         """A command that the project's owner wrote. Raises BuildFailed unless it ends with 0."""
         ended = await self._shell(step, command, cwd, env, egress)
         if not ended.result.ok:
-            raise failures.of_command(step, command, ended.result, self._limits, ended.tail, ended.denied)
+            given = (step, command, ended.result, self._limits, ended.tail, ended.denied, self.runner.workspace)
+            raise await asyncio.to_thread(failures.of_command, *given)
 
     async def answer(self, step: Step, command: str, *, cwd: str, env: Mapping[str, str], egress: Guard | None) -> int:
         """The same for a command whose exit code is an answer, whatever it is. Raises BuildFailed at a limit."""

@@ -2,7 +2,9 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
+from scalemesh.buildserver import spelling
 from scalemesh.core.build import Limits
 from scalemesh.errors import BuildFailed, ScaleMeshError
 from scalemesh.sandbox.step import StepResult
@@ -10,12 +12,13 @@ from scalemesh.sandbox.step import StepResult
 TAIL_BYTES = 32 * 1024  # of a step's output, kept to look for causes
 SEE_LOG = "The last lines of the log say why."
 _GB = 1024**3
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _FEWER = "Make it use fewer, for example with fewer workers, or ask for a higher SCALEMESH_BUILD_PROCESSES."
 
 
 @dataclass(frozen=True)
 class Cause:
-    """What the output must say, and what that means."""
+    """What the output must say, and what that means: `message` may have the pattern's {name}."""
 
     pattern: re.Pattern[str]
     code: str
@@ -30,9 +33,10 @@ def _cause(pattern: str, code: str, message: str, hint: str) -> Cause:
 _CAUSES = (
     _cause(
         r"npm ci.{0,60}can only install packages when|ERR_PNPM_OUTDATED_LOCKFILE|lockfile would have been modified"
-        r"|Your lockfile needs to be updated|lockfile had changes, but lockfile is frozen",
+        r"|Your lockfile needs to be updated|lockfile had changes, but lockfile is frozen|lockfile is out of date"
+        r"|lockfile at `?uv\.lock`? needs to be updated",
         "lockfile_out_of_date",
-        "The lockfile does not match package.json.",
+        "The lockfile does not match package.json (or pyproject.toml).",
         "Run the package manager's install on your machine and commit the changed lockfile.",
     ),
     _cause(
@@ -58,9 +62,10 @@ _CAUSES = (
         "Open fewer at once, or ask for a higher SCALEMESH_BUILD_OPEN_FILES.",
     ),
     _cause(
-        r"Missing script: \"?([\w:-]+)",
+        r"(?:Missing script: \"?|Command \"(?=[\w:.-]+\" not found)|a script named \""
+        r"|Script not found \"|Task not found: )(?P<name>[\w:.-]+)",
         "no_build_script",
-        "package.json has no such script.",
+        "package.json has no script called {name}.",
         "Add the script to package.json, or set another command in the project's settings.",
     ),
     _cause(
@@ -70,9 +75,11 @@ _CAUSES = (
         "Set .python-version (or runtime.txt) to one that is, or remove it.",
     ),
     _cause(
-        r"ERR_PNPM_UNSUPPORTED_ENGINE|EBADENGINE[\s\S]*not compatible|The engine \"node\" is incompatible",
+        r"(?:ERR_PNPM_UNSUPPORTED_ENGINE|(?:error|ERR!) code EBADENGINE|The engine \"node\" is incompatible)"
+        r"[\s\S]{0,500}?(?:Expected version: ?|Expected version \"|Required: \{[^}]{0,100}?\"node\": ?\")"
+        r"(?P<name>[^\"\n]+)",
         "node_version",
-        "A package does not accept this version of Node.",
+        "A package asks for Node {name}, which is not the one that builds.",
         'Set "engines": {"node": "22.x"} in package.json, or the Node version in the project\'s settings.',
     ),
 )
@@ -111,9 +118,10 @@ def of_limit(result: StepResult, limits: Limits) -> BuildFailed | None:
 
 
 def of_command(
-    step: str, command: str, result: StepResult, limits: Limits, tail: str, denied: list[str]
+    step: str, command: str, result: StepResult, limits: Limits, tail: str, denied: list[str], workspace: Path
 ) -> BuildFailed:
     """The failure of a command that ended badly; `denied` are the egress refusals while it ran."""
+    tail = _ANSI.sub("", tail)
     if limit := of_limit(result, limits):
         return limit
     ended = f"`{command}` ended with exit code {result.exit_code}."
@@ -124,8 +132,14 @@ def of_command(
             hint="Use a public address, or ask the operator to list it in SCALEMESH_BUILD_EGRESS_ALLOW.",
         )
     for cause in _CAUSES:
-        if cause.pattern.search(tail):
-            return BuildFailed(f"{cause.message} {ended}", code=cause.code, hint=cause.hint)
+        if found := cause.pattern.search(tail):
+            return BuildFailed(f"{cause.message.format(**found.groupdict())} {ended}", code=cause.code, hint=cause.hint)
+    if spelt := spelling.of_another_case(tail, workspace):
+        return BuildFailed(
+            f"{spelt[0]!r} is not there, but {spelt[1]!r} is: upper and lower case are different files here. {ended}",
+            code="case_sensitive_import",
+            hint="Write the import as the file is called, or rename the file with `git mv`.",
+        )
     return BuildFailed(ended, code=f"{step}_failed", hint=_hint(result.exit_code))
 
 
