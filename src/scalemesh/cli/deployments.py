@@ -279,7 +279,7 @@ def promote(identifier: Identifier, json: output.Json = False) -> None:
     output.as_json(found) if json else _print_outcome(found)
 
 
-def rollback(project: str, json: output.Json = False) -> None:
+def rollback(project: Annotated[str, typer.Argument(help="Name or id.")], json: output.Json = False) -> None:
     """Put the previous production deployment back.
 
     It is pinned: newer ones stay previews until the next promote.

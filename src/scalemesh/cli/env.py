@@ -19,6 +19,8 @@ class Target(str, Enum):  # noqa: UP042  typer shows StrEnum's members by name
 
 
 TargetOption = Annotated[Target, typer.Option(help="Of which deployments.")]
+Project = Annotated[str, typer.Argument(help="Name or id.")]
+Key = Annotated[str, typer.Argument(help="The variable's name.")]
 Branch = Annotated[str | None, typer.Option(help="Of one branch only.")]
 
 
@@ -27,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 @env.command()
-def ls(project: str, json: output.Json = False) -> None:
+def ls(project: Project, json: output.Json = False) -> None:
     """List the variables; secret ones without their value."""
     with session.client() as client:
         found = client.env(project)
@@ -51,8 +53,8 @@ def ls(project: str, json: output.Json = False) -> None:
 
 @env.command()
 def add(
-    project: str,
-    key: str,
+    project: Project,
+    key: Key,
     value: Annotated[str | None, typer.Argument(help="Left out: read from stdin, whole.")] = None,
     secret: Annotated[bool, typer.Option("--secret", help="Never shown again, masked in logs.")] = False,
     target: TargetOption = Target.all,
@@ -73,7 +75,7 @@ def add(
 
 
 @env.command()
-def rm(project: str, key: str, target: TargetOption = Target.all, branch: Branch = None) -> None:
+def rm(project: Project, key: Key, target: TargetOption = Target.all, branch: Branch = None) -> None:
     """Remove a variable."""
     with session.client() as client:
         client.remove_env(project, key, target=target.value, branch=branch)

@@ -72,7 +72,7 @@ def change(
     ] = None,
     json: output.Json = False,
 ) -> None:
-    """Change how a project's deployments share the queue, and whose rules its sites follow."""
+    """Change a project's share of the queue, and whose rules it has."""
     given = {"cancel_running": cancel_running, "skip_unaffected": skip_unaffected}
     fields: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     if concurrency is not None:

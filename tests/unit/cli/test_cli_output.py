@@ -86,8 +86,9 @@ def test_error_is_one_line_of_whole_sentences(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == "error: no such host: x. Is it right?\n"
 
 
-def test_help_fits_its_lines() -> None:
-    shown = CliRunner().invoke(app, ["--help"], terminal_width=80).output
+@pytest.mark.parametrize("group", [[], ["projects"], ["env"]])
+def test_help_fits_its_lines(group: list[str]) -> None:
+    shown = CliRunner().invoke(app, [*group, "--help"], terminal_width=80).output
     assert "..." not in shown.replace("COMMAND [ARGS]...", "")
 
 
