@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 RESERVE_BYTES = 512 * 1024**2  # below this much free space on its disk a build ends: the platform needs it to survive
 RESERVE_FILES = 20_000  # and so many that can still be made
@@ -31,7 +32,7 @@ class DiskWatch:
     _counted: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self._used_then = _used(os.statvfs(self.directory))
+        self._used_first = self._used_then = _used(os.statvfs(self.directory))
         self._last_count = self._next_count = time.monotonic()
 
     def exceeded(self) -> bool:
@@ -40,17 +41,36 @@ class DiskWatch:
         if disk.f_bavail * disk.f_frsize < RESERVE_BYTES or (disk.f_files and disk.f_favail < RESERVE_FILES):
             return True
         now, used = time.monotonic(), _used(disk)
-        maybe_over = self._counted + used - self._used_then > self.limit_bytes
+        maybe_over = self._counted + _growth(self._used_then, used) > self.limit_bytes
         if now - self._last_count > _AT_LEAST_EVERY_S or (maybe_over and now > self._next_count):
-            self._counted = usage_bytes(self.directory) + (deleted_bytes(self.pid) if self.pid else 0)
+            self._counted = self._count(used)
             took = time.monotonic() - now
             self._used_then, self._last_count, self._next_count = used, now, now + max(0.5, 10 * took)
         return self._counted > self.limit_bytes
 
+    def _count(self, used: "_Used") -> int:
+        usage = usage_bytes(self.directory)
+        deleted = deleted_bytes(self.pid) if self.pid else 0
+        if deleted is None:
+            return max(
+                usage, _growth(self._used_first, used)
+            )  # all that the disk has grown by, whoever else writes there
+        return usage + deleted
 
-def _used(disk: os.statvfs_result) -> int:
-    """At least: what `usage_bytes` counts for a file, empty or not."""
-    return (disk.f_blocks - disk.f_bfree) * disk.f_frsize + (disk.f_files - disk.f_ffree) * INODE_BYTES
+
+class _Used(NamedTuple):
+    """By everybody. What `files` cost at least, empty or not, is apart: who deletes many hides nobody who writes."""
+
+    content: int
+    files: int
+
+
+def _used(disk: os.statvfs_result) -> _Used:
+    return _Used((disk.f_blocks - disk.f_bfree) * disk.f_frsize, (disk.f_files - disk.f_ffree) * INODE_BYTES)
+
+
+def _growth(then: _Used, now: _Used) -> int:
+    return max(now.content - then.content, now.files - then.files)
 
 
 def usage_bytes(directory: Path) -> int:
@@ -97,11 +117,20 @@ def _listing(folder: str) -> "os._ScandirIterator[str]":
         return os.scandir(folder)
 
 
-def deleted_bytes(pid: int) -> int:
-    """Disk held by deleted files that descendants of `pid` have open."""
+def deleted_bytes(pid: int) -> int | None:
+    """Disk held by deleted files that descendants of `pid` have open; None where one hides what it has open.
+
+    A process does by PR_SET_DUMPABLE, or by being a program that nobody may read.
+    """
     found: dict[tuple[int, int], int] = {}
     for process in descendants(pid):
-        with contextlib.suppress(OSError):  # it has ended, or is not ours to look at
+        try:
+            os.scandir(f"/proc/{process}/fd").close()
+        except PermissionError:
+            return None
+        except OSError:
+            continue  # it has ended
+        with contextlib.suppress(OSError):  # it has ended meanwhile
             for fd in Path(f"/proc/{process}/fd").iterdir():
                 with contextlib.suppress(OSError):
                     info = fd.stat()
@@ -111,13 +140,27 @@ def deleted_bytes(pid: int) -> int:
 
 
 def memory_bytes(pid: int) -> int:
-    """Memory that descendants of `pid` hold for themselves (pages shared with files left out)."""
+    """Memory that descendants of `pid` hold (pages of files left out)."""
     total = 0
     for process in descendants(pid):
         with contextlib.suppress(OSError):
             _, resident, shared, *_ = map(int, Path(f"/proc/{process}/statm").read_text().split())
-            total += (resident - shared) * _PAGE_BYTES
+            total += (resident - shared) * _PAGE_BYTES + _shared_bytes(process)
     return total
+
+
+def _shared_bytes(process: int) -> int:
+    """Its part of the memory that it shares with others without a file behind it: nothing frees that but its end."""
+    mapped = _kilobytes(Path(f"/proc/{process}/status"), "RssShmem:")
+    try:
+        return _kilobytes(Path(f"/proc/{process}/smaps_rollup"), "Pss_Shmem:") if mapped else 0
+    except PermissionError:
+        return mapped  # it hides: all of it
+
+
+def _kilobytes(path: Path, name: str) -> int:
+    words = path.read_text().split()
+    return int(words[words.index(name) + 1]) * 1024 if name in words else 0
 
 
 def descendants(pid: int) -> list[int]:

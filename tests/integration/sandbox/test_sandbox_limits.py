@@ -54,6 +54,15 @@ def test_a_memory_hog_without_a_group_is_killed_by_the_watch(run_steps: Run) -> 
     assert outcome.reason == "memory"
 
 
+def test_memory_without_a_group_is_watched_where_it_is_shared_too(run_steps: Run) -> None:
+    script = f"import mmap, time; m = mmap.mmap(-1, {300 * MB}); [m.write(bytes({MB})) for _ in range(300)]; "
+    script += "time.sleep(4); print('held')"
+    (outcome,) = run_steps(py(script), limits={"memory_bytes": 1024 * MB})
+    assert outcome.stdout == "held\n"
+    (outcome,) = run_steps(py(script), limits={"memory_bytes": 128 * MB})
+    assert (outcome.reason, outcome.stdout) == ("memory", "")
+
+
 def test_enough_memory_is_enough(run_steps: Run) -> None:
     (outcome,) = run_steps(py(HOG), limits={"memory_bytes": 1024 * MB})
     assert (outcome.reason, outcome.stdout) == ("exited", "held\n")

@@ -1,5 +1,7 @@
 import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,7 +52,32 @@ def test_files_without_content_use_the_disk_too() -> None:
     def disk(free_files: int) -> os.statvfs_result:
         return os.statvfs_result((4096, 4096, 500, 400, 400, 1000, free_files, free_files, 0, 255))
 
-    assert watch._used(disk(800)) - watch._used(disk(900)) == 100 * watch.INODE_BYTES
+    assert watch._growth(watch._used(disk(900)), watch._used(disk(800))) == 100 * watch.INODE_BYTES
+
+
+@pytest.mark.parametrize("deleted", [None, 0])
+def test_where_a_process_hides_its_files_all_that_the_disk_has_grown_by_counts(
+    deleted: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "deleted_bytes", lambda _: deleted)
+    monkeypatch.setattr(watch, "_AT_LEAST_EVERY_S", -1.0)  # count every time
+    disk = watch.DiskWatch(tmp_path, 100 * KB, os.getpid())
+    disk._used_first = watch._Used(0, 0)
+    assert disk.exceeded() == (deleted is None)
+
+
+def test_memory_that_is_shared_counts_once() -> None:
+    script = "import mmap, os, sys; m = mmap.mmap(-1, 64 << 20); m.write(bytes(64 << 20)); os.fork(); "
+    script += "m.seek(0); m.read(); sys.stdout.write('x'); sys.stdout.flush(); sys.stdin.read()"
+    argv = ["sh", "-c", '"$0" -c "$1"; true', sys.executable, script]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as shell:
+        try:
+            assert shell.stdout
+            assert shell.stdout.read(2) == b"xx"
+            held = watch.memory_bytes(shell.pid)
+        finally:
+            os.killpg(shell.pid, signal.SIGKILL)
+    assert 64 << 20 <= held < 2 * (64 << 20)
 
 
 def test_descendants_are_found_through_the_generations() -> None:
