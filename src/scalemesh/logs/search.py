@@ -1,9 +1,10 @@
 """What is searched for in logs: words, a substring or a regular expression (RE2: linear time), and what hits show."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any, Literal
 
 from scalemesh.core.logs import Level, LogLine, Stream
@@ -11,6 +12,7 @@ from scalemesh.errors import InvalidInput
 
 Mode = Literal["words", "substring", "regex"]
 MAX_QUERY = 500
+MAX_SPANS = 100
 SEARCH_S = 10
 LIKE = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
 """For str.translate: what LIKE would read as a pattern, escaped with a backslash."""
@@ -78,8 +80,8 @@ class Search:
         return all(pattern.search(text) for pattern in self._compiled)
 
     def ranges(self, text: str) -> list[tuple[int, int]]:
-        """What to highlight, in order and apart: (start, end) in characters."""
-        found = sorted(match.span(1) for pattern in self._compiled for match in pattern.finditer(text))
+        """What to highlight, in order and apart: (start, end) in characters; the first MAX_SPANS of each pattern."""
+        found = sorted(span for pattern in self._compiled for span in islice(_spans(pattern, text), MAX_SPANS))
         apart: list[tuple[int, int]] = []
         for start, end in found:
             if apart and start <= apart[-1][1]:
@@ -140,3 +142,12 @@ def _literals_of(expression: str) -> list[str]:
         else:
             runs.append("")
     return runs if end == len(expression) else []
+
+
+def _spans(pattern: Any, text: str) -> Iterator[tuple[int, int]]:
+    """Not `finditer`: what ends one word may begin the next."""
+    at = 0
+    while at <= len(text) and (match := pattern.search(text, at)):
+        start, end = match.span(1)
+        yield start, end
+        at = max(end, start + 1)
