@@ -8,6 +8,8 @@ private addresses (a company's proxy), but never at this machine's own.
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 
 from scalemesh.egress import allow as allow_list
 from scalemesh.egress.addresses import Address, is_metadata, is_never, is_public, unwrap
@@ -16,6 +18,7 @@ from scalemesh.errors import Forbidden, Unavailable
 REGISTRIES = ("registry.npmjs.org", "registry.yarnpkg.com", "pypi.org", "files.pythonhosted.org")
 PORTS = (22, 80, 443, 9418)
 RESOLVE_TIMEOUT_S = 8.0
+LOOKUPS_AT_ONCE = 16
 REMEMBER_S = 30.0
 MAX_REMEMBERED = 4096
 _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
@@ -28,9 +31,18 @@ class EgressDenied(Forbidden):
 
 
 async def system_resolver(host: str) -> Sequence[str]:
-    """All addresses of a name as this machine sees them. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    """All addresses of a name as this machine sees them. Raises OSError.
+
+    In threads of their own: names that nobody ever answers keep each other waiting, and not the watch over a build.
+    """
+    look_up = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_lookups(), look_up)
     return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+
+@cache
+def _lookups() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="lookup")
 
 
 class Guard:

@@ -1,9 +1,11 @@
 import asyncio
+import socket
+import threading
 from collections.abc import Sequence
 
 import pytest
 
-from scalemesh.egress.guard import EgressDenied, Guard
+from scalemesh.egress.guard import EgressDenied, Guard, system_resolver
 from scalemesh.errors import Unavailable
 
 NAMES = {
@@ -104,6 +106,25 @@ async def test_an_answer_is_remembered_so_that_a_name_cannot_change_between_chec
 
     guard = Guard(resolver=rebinding)
     assert [await guard.resolve("rebind.test", None), await guard.resolve("rebind.test", 80)] == [["93.184.216.34"]] * 2
+
+
+async def test_names_that_nobody_answers_keep_no_other_work_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+
+    def never(*_: object, **__: object) -> list[object]:
+        answer.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+    lookups = [asyncio.create_task(system_resolver(f"{number}.test")) for number in range(200)]
+    await asyncio.sleep(0)  # each has asked
+    try:
+        async with asyncio.timeout(10):
+            assert await asyncio.to_thread(lambda: "done") == "done"
+        assert not any(lookup.done() for lookup in lookups)
+    finally:
+        answer.set()
+        await asyncio.gather(*lookups)
 
 
 def test_ports_and_networks_follow_from_the_list() -> None:
