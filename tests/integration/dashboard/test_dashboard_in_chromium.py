@@ -207,6 +207,15 @@ def test_keyboard_skips_to_the_content_first(page: Page, site: LogSite) -> None:
     expect(page.get_by_role("link", name="New project")).to_be_focused()
 
 
+def test_wrong_field_is_in_sight_and_has_the_focus(page: Page, site: LogSite) -> None:
+    page.goto(f"{site.url}/projects/shop/settings")
+    page.get_by_label("Builds at once").fill("many")
+    page.get_by_role("button", name="Save queue settings").click()
+
+    expect(page.get_by_label("Builds at once")).to_be_focused()
+    expect(page.get_by_label("Builds at once")).to_be_in_viewport()
+
+
 def test_escape_closes_a_menu(page: Page, site: LogSite) -> None:
     page.goto(f"{site.url}/")
     page.get_by_label("Account of").click()
