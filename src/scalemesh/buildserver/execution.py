@@ -13,6 +13,7 @@ from scalemesh.buildserver.shipper import Shipper
 from scalemesh.core.build import Limits, Step
 from scalemesh.core.logs import Stream
 from scalemesh.egress.guard import Guard
+from scalemesh.errors import BuildFailed
 from scalemesh.sandbox.step import Mount, StepCommand, StepResult
 
 _NO_TIME_S = 0.001
@@ -97,15 +98,24 @@ class _Output:
         redacted, assembler = self._streams[name]
         clean = redacted.feed(chunk)
         self.tail = (self.tail + clean)[-failures.TAIL_BYTES :]
-        for piece in assembler.feed(clean):
-            await self._send(name, piece)
+        await self._send_all(name, [*assembler.feed(clean)])
 
     async def finish(self) -> None:
         for name, (redacted, assembler) in self._streams.items():
             rest = redacted.finish()
             self.tail += rest
-            for piece in (*assembler.feed(rest), *assembler.finish()):
-                await self._send(name, piece)
+            await self._send_all(name, [*assembler.feed(rest), *assembler.finish()])
+
+    async def _send_all(self, stream: Stream, pieces: Sequence[Piece]) -> None:
+        """Past the log's limit the log says how many lines it lacks; what is still in the pipes, nobody reads."""
+        for sent, piece in enumerate(pieces):
+            try:
+                await self._send(stream, piece)
+            except BuildFailed:
+                dropped = len(pieces) - sent
+                words = "1 line" if dropped == 1 else f"{dropped} lines"
+                self._shipper.note(f"… {words} dropped: limit", step=self._step, level="warn")
+                raise
 
     async def _send(self, stream: Stream, piece: Piece) -> None:
         if self._show:

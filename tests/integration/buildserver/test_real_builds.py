@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -156,6 +157,7 @@ async def test_log_limit(farm: Farm, git: GitServer) -> None:
     built = await farm.build(limited(of(git, "chatty", node_app(chatty)), log_bytes=100_000))
     assert failure(built).code == "log_limit", shown(built)[-3000:]
     assert [line.seq for line in built.lines] == list(range(1, len(built.lines) + 1))
+    assert re.fullmatch(r"… \d+ lines? dropped: limit", built.lines[-1].text), built.lines[-1]
 
 
 @pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.matrix)])

@@ -327,7 +327,10 @@ async def test_log_limit_ends_the_build(runner: FakeRunner) -> None:
     runner.acts["npm run build"] = says("a line of some length\n" * 1000)
     await build(memory, runner)
     assert failed(memory).code == "log_limit"
-    assert memory.lines[-1].text == "a line of some length"
+    *_, last, dropped = (line.text for line in memory.lines)
+    assert last == "a line of some length"
+    kept = [line.text for line in memory.lines].count("a line of some length")
+    assert dropped == f"… {1000 - kept} lines dropped: limit"
 
 
 async def test_plan_is_reported(memory: MemoryControl, runner: FakeRunner) -> None:
