@@ -26,6 +26,7 @@ _PART = re.compile(
     re.DOTALL,
 )
 _AFTER_WORD = r"(?:$|[^\pL\pN_])"
+_IN_WORD = re.compile(r"\w")
 
 
 @dataclass(frozen=True)
@@ -91,25 +92,33 @@ class Search:
         return apart
 
     @cached_property
-    def _compiled(self) -> Sequence[Any]:
-        import re2
+    def _marking(self) -> Sequence[Any]:
+        """Without what follows a word: the space behind one may be the space before the next."""
+        return [_compile(pattern.removesuffix(_AFTER_WORD)) for pattern in self.patterns]
 
-        options = re2.Options()
-        options.log_errors = False
-        options.max_mem = 8 << 20
-        patterns = self.patterns
-        try:
-            if self.mode == "regex" and patterns:
-                re2.compile(self.text, options)  # by itself: `a)(b` is no expression
-            return [re2.compile(pattern, options) for pattern in patterns]
-        except re2.error as error:
-            why = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
-            raise InvalidInput(
-                f"q: not a regular expression: {why}",
-                code="invalid_regex",
-                field="q",
-                hint="The syntax is RE2's: https://github.com/google/re2/wiki/Syntax",
-            ) from error
+    @cached_property
+    def _compiled(self) -> Sequence[Any]:
+        if self.mode == "regex" and self.patterns:
+            _compile(self.text)  # by itself: `a)(b` is no expression
+        return [_compile(pattern) for pattern in self.patterns]
+
+
+def _compile(pattern: str) -> Any:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 8 << 20
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        why = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+        raise InvalidInput(
+            f"q: not a regular expression: {why}",
+            code="invalid_regex",
+            field="q",
+            hint="The syntax is RE2's: https://github.com/google/re2/wiki/Syntax",
+        ) from error
 
 
 def too_long() -> InvalidInput:
