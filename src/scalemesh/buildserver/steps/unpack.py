@@ -32,6 +32,7 @@ def _within(tar: tarfile.TarFile, most_bytes: int) -> Iterator[tarfile.TarInfo]:
     """Its members, as long as they fit: a compressed archive may hold a thousand times its size."""
     total = 0
     for member in tar:
+        tar.members.clear()  # type: ignore[attr-defined]  # it would keep millions, a thousand bytes each
         total += member.size + INODE_BYTES
         if total > most_bytes:
             raise BuildFailed(
