@@ -500,6 +500,15 @@ class TestLimits:
 
 
 class TestEnds:
+    def test_clients_that_leave_with_their_answers_leave_nothing_busy(
+        self, edge: ProxyingEdge, upstream: Upstream
+    ) -> None:
+        """More of them than there may be connections, each gone while its exchange is being put away."""
+        upstream.answer = lambda asked: asked.reply(b"x")
+        for _ in range(100):
+            with edge.connect() as wire:
+                assert get(wire, "/api/").body == b"x"
+
     def test_a_client_that_goes_takes_the_upstream_with_it(self, edge: ProxyingEdge, upstream: Upstream) -> None:
         inside, gone = threading.Event(), threading.Event()
 

@@ -91,13 +91,13 @@ class Exchange:
             else:
                 await self._pass_back(response)
         finally:
-            await response.aclose()
+            await self._pools.close(response)
 
     async def _ask(self, pool: httpcore.AsyncConnectionPool) -> httpcore.Response:
         async with asyncio.timeout(self._limits.timeout_s) as deadline:
             response = await pool.handle_async_request(self._upstream_request(deadline))
         if not response.extensions["network_stream"].get_extra_info("answered"):
-            await response.aclose()
+            await self._pools.close(response)
             raise httpcore.RemoteProtocolError("The answer was there before its request.")
         return response
 

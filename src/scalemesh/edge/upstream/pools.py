@@ -2,8 +2,9 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpcore
 
@@ -64,7 +65,15 @@ class Pools:
             )
         )
 
+    async def close(self, response: httpcore.Response) -> None:
+        """To its end, also where the client goes meanwhile: half closed, a connection would count as busy for ever."""
+        await asyncio.shield(self._in_background(response.aclose()))
+
     def _close(self, name: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._teams.pop(name).pool.aclose())
+        self._in_background(self._teams.pop(name).pool.aclose())
+
+    def _in_background(self, closing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(closing)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
