@@ -133,8 +133,11 @@ def _follow(client: Client, identifier: str, *, after: int = -1, quiet: bool = F
             continue
         if json:
             output.as_json(message)
-        else:
+        elif "text" in message:
             output.log_line(dict(message))
+        else:
+            numbers = f"{message['first']} to {message['last']}"
+            output.stderr.print(f"Lines {numbers} were never written, or have been deleted.", style="yellow")
 
 
 def _report(deployment: Deployment, *, json: bool) -> None:

@@ -51,6 +51,13 @@ class Line(TypedDict):
     text: str
 
 
+class Skipped(TypedDict):
+    """Numbers of lines that never come, first and last."""
+
+    first: int
+    last: int
+
+
 class LogPage(TypedDict):
     lines: list[Line]
     next: int

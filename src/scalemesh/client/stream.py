@@ -9,15 +9,18 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.sync.client import ClientConnection, connect
 
 from scalemesh.client.http import Client
-from scalemesh.client.shapes import Line
+from scalemesh.client.shapes import Line, Skipped
 from scalemesh.errors import Forbidden, NotFound, Unauthenticated, Unavailable
 
 GIVE_UP_AFTER_S = 60.0  # without one message from the API
 _IDLE_S = 45.0  # heartbeats come more often
 
 
-def follow(client: Client, deployment: str, after: int = -1) -> Iterator[Line | str]:
-    """Lines numbered above `after` as they come, last the final state (a `str`); raises Unavailable when cut off."""
+def follow(client: Client, deployment: str, after: int = -1) -> Iterator[Line | Skipped | str]:
+    """Lines numbered above `after` as they come, and what never comes; last the final state (a `str`).
+
+    Raises Unavailable when cut off.
+    """
     heard, pause_s = time.monotonic(), 0.1
     while True:
         try:
@@ -28,6 +31,9 @@ def follow(client: Client, deployment: str, after: int = -1) -> Iterator[Line | 
                         line = cast("Line", message)
                         after = line["seq"]
                         yield line
+                    elif message.get("type") == "skipped":
+                        after = message["last"]
+                        yield cast("Skipped", message)
                     elif message.get("type") == "end":
                         yield str(message["state"])
                         return

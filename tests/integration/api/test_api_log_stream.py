@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from scalemesh.api import GatheringWebSockets, Services, create_app, stream
+from scalemesh.core.logs import LogLine
 from scalemesh.testing.factories import Agent
 from tests.integration.api.conftest import URL, Api
 
@@ -85,6 +86,13 @@ async def test_from_a_number_on(api: Api, port: int, agent: Agent) -> None:
     assert [message["seq"] for message in messages[:-1]] == list(range(3, 2 + len(messages)))
     assert messages[0]["text"] == "three"
     assert messages[-1] == {"type": "end", "state": "error"}
+
+
+async def test_lines_that_never_come_are_named(services: Services, api: Api, port: int, agent: Agent) -> None:
+    await services.logs.publish([LogLine(deployment=agent.build.deployment, attempt=1, seq=5, ts=0, text="behind")])
+    async with reading(port, agent, api.owner, after=1) as log:
+        assert json.loads(await asyncio.wait_for(log.recv(), 30)) == {"type": "skipped", "first": 2, "last": 4}
+        assert (await next_of(log))["text"] == "behind"
 
 
 @pytest.mark.parametrize(("token", "status"), [("nobody", 401), ("stranger", 404)])
