@@ -88,6 +88,13 @@ def test_a_gap_that_stays_is_shown_rather_than_waited_for(page: Page, site: LogS
     assert numbers(page) == [1, 3]
 
 
+def test_lines_that_never_come_are_named_in_their_place(page: Page, site: LogSite) -> None:
+    site.plays = [[line(0, "a"), {"type": "skipped", "first": 1, "last": 3}, line(4, "e"), END]]
+    page.goto(f"{site.url}/deployments/dpl_1")
+    expect(page.locator(".line")).to_have_count(3)
+    expect(page.locator(".line").nth(1)).to_contain_text("Lines 2 to 4 were never written, or deleted.")
+
+
 def test_a_proxy_that_lets_no_websocket_through_is_polled_around(page: Page, site: LogSite) -> None:
     site.refuses = True
     site.lines = [line(0, "a"), line(1, "b")]

@@ -303,6 +303,12 @@ export function openLog(root, refresh) {
       waiting.push(line);
       schedule();
     },
+    skipped(first, last) {
+      const which = first === last ? `Line ${last + 1} was` : `Lines ${first + 1} to ${last + 1} were`;
+      const text = `${which} never written, or deleted.`;
+      waiting.push({ seq: last, stream: "system", level: "warn", step: "", text });
+      schedule();
+    },
     status(kind) {
       status.textContent = ended ? "" : STATUS[kind];
     },

@@ -7,7 +7,7 @@ const TRIES_BEFORE_POLLING = 2; // where no WebSocket has ever opened: some prox
 
 const NOT_ALLOWED = 4403;
 
-// handlers: line(line), end(state), status("live" | "waiting" | "lost" | "refused")
+// handlers: line(line), skipped(first, last), end(state), status("live" | "waiting" | "lost" | "refused")
 export function follow(deployment, after, handlers) {
   const base = `/v1/deployments/${encodeURIComponent(deployment)}`;
   let last = after;
@@ -27,6 +27,12 @@ export function follow(deployment, after, handlers) {
     last = line.seq;
     handlers.line(line);
     return true;
+  }
+
+  function skip(message) {
+    if (message.last <= last) return;
+    last = message.last;
+    handlers.skipped(message.first, message.last);
   }
 
   function end(state) {
@@ -55,7 +61,7 @@ export function follow(deployment, after, handlers) {
       listen();
       const message = JSON.parse(event.data);
       if (message.type === "line" && !take(message)) own.close();
-      if (message.type === "skipped") last = Math.max(last, message.last);
+      if (message.type === "skipped") skip(message);
       if (message.type === "end") end(message.state);
     };
     own.onclose = (event) => {
