@@ -25,6 +25,8 @@ from tests.container_engine import Engine, install
 from tests.integration.build_api import BuildApi
 from tests.integration.builds import LIMITS, claim, eventually, failure, shown, spec, text
 
+pytestmark = pytest.mark.matrix
+
 NOWHERE = "http://127.0.0.1:9"  # an agent that finds no API keeps trying for a minute
 
 
@@ -100,7 +102,6 @@ class TestBuildServer:
         assert "1" in said.splitlines()  # interfaces: only `lo`
         assert "smb_token" not in said
 
-    @pytest.mark.matrix
     async def test_the_log_is_whole_in_order_and_utf8(
         self, backend: DockerBackend, api: BuildApi, tmp_path: Path
     ) -> None:
@@ -110,13 +111,11 @@ class TestBuildServer:
         assert lines == [f"line {n}" for n in range(1, 100_001)], shown(control)[:2000]
         assert "\N{REPLACEMENT CHARACTER}" in text(control).splitlines()
 
-    @pytest.mark.matrix
     async def test_a_build_past_its_deadline_ends(self, backend: DockerBackend, api: BuildApi, tmp_path: Path) -> None:
         with GitServer(tmp_path) as git:
             control = await built(backend, api, site(git, "sleep 1000", build_timeout_s=10))
         assert failure(control).code == "timeout", shown(control)
 
-    @pytest.mark.matrix
     async def test_the_next_build_has_the_cache_of_the_last(
         self, backend: DockerBackend, api: BuildApi, tmp_path: Path
     ) -> None:
@@ -130,7 +129,6 @@ class TestBuildServer:
         assert b"kept\n" in second.blobs.values()
 
 
-@pytest.mark.matrix
 class TestContract(BackendContract):
     """As on a real engine (test_docker_backend), where the machine has none."""
 
@@ -158,9 +156,7 @@ class TestPlatform:
     def test_its_entry_point_is_the_command_line(self, engine: Path) -> None:
         assert run_once(engine, "scalemesh", "--help")[0] == 0
 
-    @pytest.mark.parametrize(
-        "part", ["api", *(pytest.param(part, marks=pytest.mark.matrix) for part in ("dispatcher", "pump"))]
-    )
+    @pytest.mark.parametrize("part", ["api", "dispatcher", "pump"])
     def test_each_process_starts_and_names_what_it_lacks(self, engine: Path, part: str) -> None:
         code, said = run_once(engine, "scalemesh", "serve", part)
         assert (code, "SCALEMESH_LOG_BUS_URL" in said) == (2, True), said

@@ -133,6 +133,7 @@ async def test_without_an_overlay_they_are_copied(tmp_path: Path, git: GitServer
         assert page(again) == "dep@1.0.0 ui with dep@2.0.0 0"
 
 
+@pytest.mark.matrix
 async def test_a_virtual_environment(farm: Farm, git: GitServer, tmp_path: Path) -> None:
     files: dict[str, str | bytes] = {"mkdocs.yml": "site_name: x\n", "requirements.txt": "mkdocs==1000.0.0\n"}
     files |= {f"wheels/{wheel.name}": wheel.read_bytes() for wheel in [_wheel(tmp_path)]}

@@ -246,7 +246,7 @@ def test_no_page_is_wider_than_the_screen(page: Page, site: LogSite, width: int,
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
-@pytest.mark.parametrize(("width", "is_filled"), [(390, True), (1280, False)])
+@pytest.mark.parametrize(("width", "is_filled"), [(390, True), pytest.param(1280, False, marks=pytest.mark.matrix)])
 def test_axe_finds_nothing_to_mend(page: Page, site: LogSite, width: int, *, is_filled: bool) -> None:
     """Labels, roles, headings, focus, target sizes: https://github.com/dequelabs/axe-core"""
     if is_filled:

@@ -88,6 +88,7 @@ def test_idle_and_half_asked_connections_do_not_hold_it_up(edge: Edge) -> None:
         stop(edge).join()  # in DEADLINE_S, which is less than what answers under way would be given
 
 
+@pytest.mark.matrix
 async def test_a_replaced_edge_finishes_what_it_was_at(edge: Edge) -> None:
     (old,) = edge.workers()
     download = Download(edge)
@@ -102,6 +103,7 @@ async def test_a_replaced_edge_finishes_what_it_was_at(edge: Edge) -> None:
     await asyncio.to_thread(edge.until, lambda: len(edge.workers()) == 1 and old not in edge.workers())
 
 
+@pytest.mark.matrix
 async def test_the_command_line_replaces_itself_with_its_options(
     tmp_path: Path, store: Store, feed: FeedServer
 ) -> None:

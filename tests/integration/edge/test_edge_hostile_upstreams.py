@@ -197,6 +197,7 @@ class TestReframed:
         ]
 
 
+@pytest.mark.matrix
 class TestSlow:
     """Four seconds are given, here, to an answer's head as a whole, and to each pause within its body."""
 
