@@ -26,7 +26,6 @@ _PART = re.compile(
     re.DOTALL,
 )
 _AFTER_WORD = r"(?:$|[^\pL\pN_])"
-_IN_WORD = re.compile(r"\w")
 
 
 @dataclass(frozen=True)
@@ -90,11 +89,6 @@ class Search:
             elif end > start:
                 apart.append((start, end))
         return apart
-
-    @cached_property
-    def _marking(self) -> Sequence[Any]:
-        """Without what follows a word: the space behind one may be the space before the next."""
-        return [_compile(pattern.removesuffix(_AFTER_WORD)) for pattern in self.patterns]
 
     @cached_property
     def _compiled(self) -> Sequence[Any]:

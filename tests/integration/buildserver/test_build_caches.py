@@ -1,16 +1,12 @@
 """Caches from build to build: real agents and steps, each with a uid of its own."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import msgspec
-import pytest
 
 from scalemesh.core.build import BuildSettings, Claim
 from scalemesh.core.ids import new_id
 from scalemesh.testing.git_server import GitServer
-from tests.integration.build_api import BuildApi
 from tests.integration.builds import Farm, claim, shown, spec, text
 
 BUILD = """
@@ -22,18 +18,6 @@ mkdirSync("dist");
 writeFileSync("dist/index.html", `${old} ${existsSync("node_modules/dep/index.js")}`);
 if (process.env.FAIL) process.exit(1);
 """
-
-
-@pytest.fixture(scope="module")
-def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
-    with GitServer(tmp_path_factory.mktemp("git")) as server:
-        yield server
-
-
-@pytest.fixture
-async def farm(tmp_path: Path) -> AsyncIterator[Farm]:
-    async with BuildApi().serve() as api, Farm(tmp_path, api).open() as opened:
-        yield opened
 
 
 def given(git: GitServer, note: str, **fields: object) -> Claim:

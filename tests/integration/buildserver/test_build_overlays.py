@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
@@ -27,18 +26,6 @@ echo POISON > node_modules/dep/index.js && rm -r node_modules/dep/package.json &
 ln -s /etc node_modules/.cache/link; chmod -R 777 node_modules; echo seen > node_modules/.cache/note
 """
 Files = dict[str, str | bytes]
-
-
-@pytest.fixture(scope="module")
-def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
-    with GitServer(tmp_path_factory.mktemp("git")) as server:
-        yield server
-
-
-@pytest.fixture
-async def farm(tmp_path: Path) -> AsyncIterator[Farm]:
-    async with BuildApi().serve() as api, Farm(tmp_path, api).open() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import zipfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -34,18 +34,6 @@ def main():
     pathlib.Path("site/index.html").write_text(f"{before}|{os.path.ismount(os.environ['VIRTUAL_ENV'])}")
     note.write_text(before + "x")
 """
-
-
-@pytest.fixture(scope="module")
-def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
-    with GitServer(tmp_path_factory.mktemp("git")) as server:
-        yield server
-
-
-@pytest.fixture
-async def farm(tmp_path: Path) -> AsyncIterator[Farm]:
-    async with BuildApi().serve() as api, Farm(tmp_path, api).open() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

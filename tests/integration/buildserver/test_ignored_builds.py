@@ -1,8 +1,5 @@
 """The ignored build step in real agents: what it sees, and what its answer does."""
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-
 import msgspec
 import pytest
 
@@ -10,20 +7,7 @@ from scalemesh.buildserver.control.memory import MemoryControl
 from scalemesh.core.build import BuildIgnored, BuildSettings, StepFinished
 from scalemesh.core.ids import new_id
 from scalemesh.testing.git_server import GitServer
-from tests.integration.build_api import BuildApi
 from tests.integration.builds import Farm, claim, shown, spec, text
-
-
-@pytest.fixture(scope="module")
-def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
-    with GitServer(tmp_path_factory.mktemp("git")) as server:
-        yield server
-
-
-@pytest.fixture
-async def farm(tmp_path: Path) -> AsyncIterator[Farm]:
-    async with BuildApi().serve() as api, Farm(tmp_path, api).open() as opened:
-        yield opened
 
 
 async def built(farm: Farm, git: GitServer, command: str, **fields: object) -> MemoryControl:

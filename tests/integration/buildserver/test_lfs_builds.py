@@ -1,8 +1,7 @@
 """Git LFS in real agents: a server of ours with the batch API, behind the egress guard."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -12,7 +11,6 @@ from scalemesh.buildserver.control.memory import MemoryControl
 from scalemesh.core.build import Credentials, Limits
 from scalemesh.core.ids import new_id
 from scalemesh.testing.git_server import GitServer
-from tests.integration.build_api import BuildApi
 from tests.integration.builds import LIMITS, Farm, claim, failure, shown, spec, text
 from tests.integration.buildserver.lfs_server import LfsServer, pointer
 
@@ -20,22 +18,10 @@ ATTRIBUTES = "*.bin filter=lfs diff=lfs merge=lfs -text\n"
 PICTURE = os.urandom(200_000)
 
 
-@pytest.fixture(scope="module")
-def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
-    with GitServer(tmp_path_factory.mktemp("git")) as server:
-        yield server
-
-
 @pytest.fixture
 def lfs() -> Iterator[LfsServer]:
     with LfsServer() as server:
         yield server
-
-
-@pytest.fixture
-async def farm(tmp_path: Path) -> AsyncIterator[Farm]:
-    async with BuildApi().serve() as api, Farm(tmp_path, api).open() as opened:
-        yield opened
 
 
 async def build(

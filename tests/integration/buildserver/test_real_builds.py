@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -29,18 +28,6 @@ def node_app(build: str) -> dict[str, str]:
     """No dependencies, so that no registry is asked."""
     package = {"name": "site", "private": True, "scripts": {"build": "node build.mjs"}}
     return {"package.json": json.dumps(package), "build.mjs": build}
-
-
-@pytest.fixture(scope="module")
-def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
-    with GitServer(tmp_path_factory.mktemp("git")) as server:
-        yield server
-
-
-@pytest.fixture
-async def farm(tmp_path: Path) -> AsyncIterator[Farm]:
-    async with BuildApi().serve() as api, Farm(tmp_path, api).open() as opened:
-        yield opened
 
 
 def of(git: GitServer, name: str, files: dict[str, str]) -> Claim:

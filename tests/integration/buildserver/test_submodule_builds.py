@@ -1,7 +1,6 @@
 """Submodules in real agents, from a real Git server, and what a hostile .gitmodules cannot do."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import msgspec
 import pytest
@@ -11,22 +10,9 @@ from scalemesh.core.build import BuildSettings, Claim, Credentials
 from scalemesh.core.ids import new_id
 from scalemesh.testing.git_repository import BareRepository
 from scalemesh.testing.git_server import GitServer
-from tests.integration.build_api import BuildApi
 from tests.integration.builds import Farm, claim, failure, shown, spec, text
 
 SITE = {"index.html": "site"}
-
-
-@pytest.fixture(scope="module")
-def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
-    with GitServer(tmp_path_factory.mktemp("git")) as server:
-        yield server
-
-
-@pytest.fixture
-async def farm(tmp_path: Path) -> AsyncIterator[Farm]:
-    async with BuildApi().serve() as api, Farm(tmp_path, api).open() as opened:
-        yield opened
 
 
 def name(kind: str) -> str:

@@ -1,15 +1,12 @@
 """Failures of real builds, each by the program that a project meets it with: the code, and what its sentence names."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scalemesh.core.build import BuildSettings, Claim
 from scalemesh.testing.git_server import GitServer
-from tests.integration.build_api import BuildApi
 from tests.integration.builds import Farm, claim, failure, shown, spec
 
 pytestmark = pytest.mark.matrix
@@ -33,18 +30,6 @@ STALE = {
     "bun": ("bun.lock", '{"lockfileVersion": 1, "workspaces": {"": {"name": "site"}}, "packages": {}}\n'),
 }
 OLD = {"name": "old", "version": "1.0.0", "engines": {"node": ">=99"}}
-
-
-@pytest.fixture(scope="module")
-def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
-    with GitServer(tmp_path_factory.mktemp("git")) as server:
-        yield server
-
-
-@pytest.fixture
-async def farm(tmp_path: Path) -> AsyncIterator[Farm]:
-    async with BuildApi().serve() as api, Farm(tmp_path, api).open() as opened:
-        yield opened
 
 
 def given(git: GitServer, name: str, files: dict[str, str], **settings: Any) -> Claim:

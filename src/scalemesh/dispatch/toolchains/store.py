@@ -49,7 +49,9 @@ class Store:
         with tempfile.TemporaryDirectory(prefix=".fetching-", dir=self._folder) as scratch:
             installed = self._keep(recipe.name, *_fetched(recipe, wanted, Path(scratch)))
         if not fits(installed.version, wanted):
-            self._instead_of(recipe.name, wanted).symlink_to(f"{recipe.name}-{installed.version}")
+            link = self._instead_of(recipe.name, wanted)
+            link.unlink(missing_ok=True)  # it led to what has been removed
+            link.symlink_to(f"{recipe.name}-{installed.version}")
         return installed
 
     def _newest(self, name: str, wanted: str) -> Installed | None:
@@ -60,7 +62,7 @@ class Store:
     def _instead(self, name: str, wanted: str) -> Installed | None:
         """What was found to do for a version that cannot be had."""
         link = self._instead_of(name, wanted)
-        if not link.is_symlink():
+        if not link.is_dir():
             return None
         path = self._folder / link.readlink()
         return Installed(path, path.name.removeprefix(f"{name}-"))
