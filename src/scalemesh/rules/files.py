@@ -16,7 +16,7 @@ def find(path: str, lookup: Lookup, rules: Rules) -> str | None:
 
 def other_form(path: str, lookup: Lookup, rules: Rules) -> str | None:
     """The path to redirect to; None: this one is right. Leading slashes collapse: `//evil.example/` stays here."""
-    if path == "/" or path.startswith("/.well-known/"):
+    if path == "/":
         return None
     if rules.flavour == "cloudflare":
         page = html_handling.find(path, lookup, rules)
@@ -67,9 +67,13 @@ def _joined(path: str, end: str) -> str:
 
 
 def _other_slash(path: str, *, slash: bool) -> str | None:
-    names_a_file = "." in path.rstrip("/").rpartition("/")[2]
-    if path.endswith("/") and (not slash or names_a_file):
+    """Vercel's trailingSlash: `true` gives what has no dot a slash, takes it from what ends like a file's name."""
+    bare = path.rstrip("/")
+    stem, dot, ending = bare.rpartition("/")[2].rpartition(".")
+    if not slash:
+        return "/" + path.strip("/") if path.endswith("/") else None
+    if path == "/.well-known" or path.startswith("/.well-known/"):
+        return None
+    if path.endswith("/") and stem and ending.isascii() and ending.replace("_", "a").isalnum():
         return "/" + path.strip("/")
-    if not path.endswith("/") and slash and not names_a_file:
-        return "/" + path.strip("/") + "/"
-    return None
+    return None if path.endswith("/") or dot else "/" + path.strip("/") + "/"

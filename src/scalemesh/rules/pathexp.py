@@ -85,6 +85,8 @@ def _lex(text: str) -> list[_Lexeme]:
         elif character == "\\":
             end = at + 2
             found.append(_Lexeme("escaped", at, text[at + 1 : end]))
+        elif character == ")":
+            raise BadRule(f"a parenthesis is closed but never opened in `{text}`")
         else:
             end = at + 1
             kind = "modifier" if character in "*+?" else {"{": "open", "}": "close"}.get(character, "char")

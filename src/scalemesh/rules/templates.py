@@ -96,7 +96,8 @@ def file_path(template: Template, values: Mapping[str, str]) -> str:
 
 
 def header_value(template: Template, values: Mapping[str, str]) -> str:
-    """Values are percent-encoded where they are not printable ASCII: no line breaks, no other encodings."""
+    """A part of the path is written as in an address; other values are encoded where they are not printable ASCII."""
     return "".join(
-        quote(values.get(text, ""), safe=_VALUE_SAFE) if at % 2 else text for at, text in enumerate(template)
+        quote(values.get(text, ""), safe=PATH_SAFE if text.isdigit() else _VALUE_SAFE) if at % 2 else text
+        for at, text in enumerate(template)
     )

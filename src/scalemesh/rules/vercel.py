@@ -15,6 +15,7 @@ from scalemesh.rules import pathexp
 from scalemesh.rules.complaints import BadRule, Complaints
 from scalemesh.rules.json_lines import Lined
 from scalemesh.rules.limits import MAX_HEADERS_A_RULE, MAX_RULES, REDIRECTS, check_header, check_length
+from scalemesh.rules.patterns import compiled
 from scalemesh.rules.selectors import destination, dynamic, exact
 from scalemesh.rules.templates import is_absolute
 from scalemesh.rules.vercel_conditions import conditions, group_names
@@ -24,8 +25,8 @@ T = TypeVar("T")
 Place = dict[str, Any]
 
 _EXCLUSIVE = ("cleanUrls", "trailingSlash", "redirects", "headers", "rewrites")
-_GROUP = re.compile(r"\$(\d{1,2}|[A-Za-z]\w*)")
-_PARAMETER = re.compile(r"(?:\{:([A-Za-z_]\w*)\}|:([A-Za-z_]\w*))[*+?]?")
+_GROUP = re.compile(r"\$(?P<group>\d{1,2}|[A-Za-z]\w*)")
+_PARAMETER = re.compile(r"(?:\{:(?P<braced>[A-Za-z_]\w*)\}|:(?P<name>[A-Za-z_]\w*))[*+?]?|" + _GROUP.pattern)
 _AUTHORITY = re.compile(r"(https?://)([^/?#]*)", re.IGNORECASE)
 
 
@@ -101,21 +102,25 @@ def _redirect(item: dict[str, Any], place: Place) -> Rule:
 def _rewrite(item: dict[str, Any], place: Place) -> Rule:
     selector, groups = _selector(item)
     named = group_names(selector["has"])
-    to = destination(_destination(_string(item, "destination"), groups, named))
-    if is_absolute(to):
-        to = _with_parameters(to, groups, named)
+    text = _string(item, "destination")
+    to = destination(_destination(text, groups, named))
+    if is_absolute(to) and not _uses_names(text, {*groups, *named}):
+        to = _with_parameters(_destination(text.partition("#")[0], groups, named), groups, named)
     return Rule(**place, **selector, status=200, to=to)
 
 
+def _uses_names(text: str, known: set[str]) -> bool:
+    """Whether a destination names a parameter elsewhere than in its query; `$1` is no name."""
+    address = re.sub(r"\?[^#]*", "", text)
+    return any((match["braced"] or match["name"]) in known for match in _PARAMETER.finditer(address))
+
+
 def _with_parameters(template: Template, groups: list[str], named: list[str]) -> Template:
-    """A proxied rewrite that uses no parameter in its host or path gets all of them in its query."""
-    written = "".join(text if at % 2 == 0 else "\0" for at, text in enumerate(template))
-    address, _, query = written.partition("#")[0].partition("?")
-    if "\0" in address:
-        return template
+    """A proxied rewrite that names no parameter in its host or path gets all of them in its query."""
+    _, asks, query = "".join(template[::2]).partition("?")
     own = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
-    extended = [*template[:-1], template[-1].partition("#")[0]]
-    separator = "&" if query else "?"
+    extended = list(template)
+    separator = "&" if asks else "?"
     for name in dict.fromkeys((*named, *(name for name in groups if not name.isdigit()))):
         if name not in own:
             extended[-1] += f"{separator}{name}="
@@ -137,7 +142,8 @@ def _headers(item: dict[str, Any], place: Place) -> HeaderRule:
             raise BadRule("`headers` must be a list of `{key, value}`")
         name, value = _string(header, "key"), _string(header, "value")
         check_header(name, value)
-        changes.append(HeaderChange(name=name, value=_value(value, groups, group_names(selector["has"]))))
+        template = _filled(value, groups, group_names(selector["has"]), strict=False)
+        changes.append(HeaderChange(name=name, value=template))
     return HeaderRule(**place, **selector, headers=changes)
 
 
@@ -149,8 +155,11 @@ def _selector(item: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     shared = {"has": has, "missing": missing, "ignore_case": True}
     if all(isinstance(token, str) for token in tokens):
         return exact("/" + "".join(map(str, tokens)).removeprefix("/")) | shared, []
-    root = "" if source.startswith("/") else "/?"  # theirs is also tried against the path without its first slash
-    return dynamic(root + pathexp.to_regex(tokens), ignore_case=True) | shared, pathexp.names(tokens)
+    root = "" if source.startswith("/") else "/??"  # theirs is also tried against the path without its first slash
+    matched = dynamic(root + pathexp.to_regex(tokens), ignore_case=True)
+    if compiled(matched["pattern"]).fullmatch(""):
+        matched["pattern"] = f"(?:{matched['pattern']}|/)"  # for the same reason `/:path*` is the root, too
+    return matched | shared, pathexp.names(tokens)
 
 
 def _destination(text: str, groups: list[str], named: list[str]) -> Template:
@@ -160,52 +169,44 @@ def _destination(text: str, groups: list[str], named: list[str]) -> Template:
     rest = text[head.end() :] if head else text
     path = re.split(r"[?#]", rest, maxsplit=1)[0]
     template = [scheme]
-    template = _joined(template, _names_only(host, groups, named, strict=True))
+    template = _joined(template, _filled(host, groups, named, strict=True))
     template = _joined(template, _compiled(path, groups, named))
-    return _joined(template, _names_only(rest[len(path) :], groups, named, strict=True))
+    return _joined(template, _filled(rest[len(path) :], groups, named, strict=True))
 
 
 def _compiled(path: str, groups: list[str], named: list[str]) -> Template:
     template: Template = [""]
     for token in pathexp.parse(path):
         if isinstance(token, str):
-            template = _joined(template, _numbers(token, groups, named))
+            template = _joined(template, _filled(token, groups, named, strict=False, names=False))
         else:
             template[-1] += token.prefix
             template += [_reference(token.name, groups, named), token.suffix]
     return template
 
 
-def _numbers(text: str, groups: list[str], named: list[str]) -> Template:
-    """`$1` and `$name`, which Vercel's router fills in."""
+def _filled(text: str, groups: list[str], named: list[str], *, strict: bool, names: bool = True) -> Template:
+    """`:name`, and `$1` and `$name`, which Vercel's router fills in. `strict`: a `:name` must be known."""
     template: Template = [""]
     at = 0
-    for match in _GROUP.finditer(text):
-        name = match[1]
-        known = name in named or (int(name) <= len(groups) if name.isdigit() else name in groups)
-        if known:
+    for match in (_PARAMETER if names else _GROUP).finditer(text):
+        if match["group"] is None:
+            name = match["braced"] or match["name"]
+            reference = _reference(name, groups, named) if strict or name in groups or name in named else None
+        else:
+            reference = _group(match["group"], groups, named)
+        if reference is not None:
             template[-1] += text[at : match.start()]
-            template += [name if name.isdigit() or name in named else str(groups.index(name) + 1), ""]
+            template += [reference, ""]
             at = match.end()
     template[-1] += text[at:]
     return template
 
 
-def _names_only(text: str, groups: list[str], named: list[str], *, strict: bool) -> Template:
-    template: Template = [""]
-    at = 0
-    for match in _PARAMETER.finditer(text):
-        name = match[1] or match[2]
-        if strict or name in groups or name in named:
-            template[-1] += text[at : match.start()]
-            template += [_reference(name, groups, named), ""]
-            at = match.end()
-    template[-1] += text[at:]
-    return template
-
-
-def _value(text: str, groups: list[str], named: list[str]) -> Template:
-    return _names_only(text, groups, named, strict=False)
+def _group(name: str, groups: list[str], named: list[str]) -> str | None:
+    if name.isdigit():
+        return name if int(name) <= len(groups) else None
+    return _reference(name, groups, named) if name in groups or name in named else None
 
 
 def _reference(name: str, groups: list[str], named: list[str]) -> str:

@@ -1,3 +1,5 @@
+import pytest
+
 from scalemesh.core.build import BlobRef
 from scalemesh.core.decision import Decision
 from scalemesh.core.manifest import Entry, Rules
@@ -66,10 +68,20 @@ def test_trailing_slash_false_redirects_keeping_the_query() -> None:
     assert decided("/a/", "/a.html", rules=Rules(trailing_slash=False), query="b=c").location == "/a?b=c"
 
 
-def test_root_and_well_known_are_never_redirected() -> None:
+def test_root_is_never_redirected() -> None:
     for slash in (True, False):
         assert decided("/", "/index.html", rules=Rules(trailing_slash=slash)).status == 200
-        assert decided("/.well-known/x/", rules=Rules(trailing_slash=slash)).status == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/.well-known", "/.well-known/x", "/.well-known/x.txt/", "/.a/", "/v1.2-rc/", "/v1.2-rc"]
+)
+def test_no_slash_is_added_or_taken_where_vercel_leaves_a_path_alone(path: str) -> None:
+    assert decided(path, rules=Rules(trailing_slash=True)).location is None
+
+
+def test_every_last_slash_is_taken() -> None:
+    assert decided("/.well-known/x/", rules=Rules(trailing_slash=False)).location == "/.well-known/x"
 
 
 def test_redirect_never_leaves_the_site() -> None:

@@ -30,7 +30,7 @@ def test_names_are_in_the_order_of_groups() -> None:
     assert names(parse("/:a/(.*)/:b")) == ["a", "0", "b"]
 
 
-@pytest.mark.parametrize("source", ["/:", "/(", "/()", "/(?:a)", "/(a(b))", "/{a", "/a}", "/*"])
+@pytest.mark.parametrize("source", ["/:", "/(", "/()", "/(?:a)", "/(a(b))", "/{a", "/a}", "/a)", "/*"])
 def test_what_path_to_regexp_refuses_is_refused(source: str) -> None:
     with pytest.raises(BadRule):
         parse(source)
