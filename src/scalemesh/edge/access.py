@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import chain, islice
+from typing import Protocol
 
 from scalemesh.core.access import (
     LATENCY_BOUNDS_US,
@@ -24,9 +25,9 @@ from scalemesh.edge.request import Request
 
 MAX_RECORDS = 2000  # a second, of all projects
 clock_ns = time.perf_counter_ns
-# Bits of a duration in µs → its bucket: durations below 2**6 are in the first, from 2**25 on in the last.
-_BUCKETS = [min(max(bits - 6, 0), len(LATENCY_BOUNDS_US)) for bits in range(64)]
-_REQUESTS, _BYTES, _TOOK, _FIRST = 0, 1, 2, 3
+_BYTES, _TOOK, _FIRST = 0, 1, 2  # then the requests by their duration
+# Bits of a duration in µs → its count's place: durations below 2**6 are in the first, from 2**25 on in the last.
+_PLACES = [_FIRST + min(max(bits - 6, 0), len(LATENCY_BOUNDS_US)) for bits in range(64)]
 _NONE = [0] * (_FIRST + len(LATENCY_BOUNDS_US) + 1)
 
 Rows = list[AccessRows]
@@ -34,11 +35,17 @@ Kept = tuple[int, bytes, bytes, bytes, int, Cache, int, int, str]
 Totals = dict[tuple[str, int, Cache], list[int]]
 
 
+class Asker(Protocol):
+    """Whose request it was; `client`, its address, is asked only where a record is kept."""
+
+    def client(self) -> str: ...
+
+
 class Access:
     """`add` counts an answer; `flush` hands what was counted since the last one to `ship`. `cap`: records a second of
     one project."""
 
-    __slots__ = ("_began", "_cap", "_kept", "_room", "_ship", "_totals")
+    __slots__ = ("_began", "_cap", "_full", "_kept", "_room", "_ship", "_totals")
 
     def __init__(self, ship: Callable[[Rows], None], cap: int) -> None:
         self._ship = ship
@@ -49,10 +56,10 @@ class Access:
         self._began = int(time.time()) * 1000
         self._totals: Totals = {}
         self._kept: dict[str, list[Kept]] = {}
+        self._full: set[str] = set()  # projects that get no more records
         self._room = MAX_RECORDS
 
-    def add(self, request: Request, status: int, sent: int, cache: Cache, client: Callable[[], str]) -> None:
-        """`client` is asked only where a record is kept."""
+    def add(self, request: Request, status: int, sent: int, cache: Cache, asker: Asker) -> None:
         project = request.project
         if not project:
             return
@@ -60,16 +67,21 @@ class Access:
         totals = self._totals.get((project, status, cache))
         if totals is None:
             totals = self._totals[project, status, cache] = _NONE.copy()
-            self._kept.setdefault(project, [])
-        totals[0] += 1
-        totals[1] += sent
-        totals[2] += took_us
-        totals[3 + _BUCKETS[took_us.bit_length()]] += 1
-        kept = self._kept[project]
-        if len(kept) < self._cap and self._room:
-            self._room -= 1
-            at, host, path = int(time.time() * 1000), request.host[:MAX_HOST], request.target[:MAX_PATH]
-            kept.append((at, host, request.method, path, status, cache, sent, took_us, request.client or client()))
+        totals[0] += sent
+        totals[1] += took_us
+        totals[_PLACES[took_us.bit_length()]] += 1
+        if project not in self._full:
+            self._keep(request, status, sent, cache, took_us, asker)
+
+    def _keep(self, request: Request, status: int, sent: int, cache: Cache, took_us: int, asker: Asker) -> None:
+        kept = self._kept.setdefault(request.project, [])
+        if len(kept) >= self._cap or not self._room:
+            self._full.add(request.project)
+            return
+        self._room -= 1
+        at, host, path = int(time.time() * 1000), request.host[:MAX_HOST], request.target[:MAX_PATH]
+        client = request.client or asker.client()
+        kept.append((at, host, request.method, path, status, cache, sent, took_us, client))
 
     def flush(self) -> None:
         """Called once a second."""
@@ -82,7 +94,7 @@ class Access:
 def _batches(at: int, totals: Totals, kept: dict[str, list[Kept]]) -> Iterator[AccessRows]:
     counts: dict[str, int] = {}
     for (project, _, _), counted in totals.items():
-        counts[project] = counts.get(project, 0) + counted[_REQUESTS]
+        counts[project] = counts.get(project, 0) + sum(counted[_FIRST:])
     rows = chain(
         (_total(at, key, counted) for key, counted in totals.items()),
         (_record(project, one, len(some) / counts[project]) for project, some in kept.items() for one in some),
@@ -101,7 +113,7 @@ def _total(at: int, key: tuple[str, int, Cache], counted: list[int]) -> AccessTo
         project=project,
         status=status,
         cache=cache,
-        requests=counted[_REQUESTS],
+        requests=sum(counted[_FIRST:]),
         bytes=counted[_BYTES],
         took_us=counted[_TOOK],
         latency=counted[_FIRST:],

@@ -17,6 +17,6 @@ def precondition(headers: dict[bytes, bytes], etag: bytes) -> int | None:
 
 
 def _matches(field: bytes, etag: bytes, *, strong: bool) -> bool:
-    if field.strip() == b"*":
+    if field == etag or field.strip() == b"*":  # by far most often: just the one
         return True
     return any(tag == etag and not (strong and weak) for weak, tag in _TAG.findall(field))

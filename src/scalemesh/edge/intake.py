@@ -97,18 +97,14 @@ class Intake:
     def on_message_complete(self) -> None:
         if self._deaf:
             return
-        request = self._request or self._take_head()
+        request, passed_on = self._request, False
         self._completed = True
         self._active_at = self._worker.tick
-        passed_on = self._body is not None
-        if self._body is not None:
-            self._body.end()
-            self._body = None
-        if self._request is not None or self._body_bytes:
-            self._request = None
-            self._body_bytes = 0
-            self._headers = {}  # trailers
-        if request.is_websocket and self._worker.serving.proxies(request):
+        if request is None:
+            request = self._take_head()
+        else:
+            passed_on = self._end_body()
+        if request.upgrade and request.is_websocket and self._worker.serving.proxies(request):
             self._body = request.body = Incoming(self._regulate)
             self._tunnelling = True
         elif not request.keep_alive:
@@ -130,11 +126,12 @@ class Intake:
         host = headers.get(b"host", b"")
         self._left -= 1
         stays = parser.should_keep_alive() and self._left > 0
-        request = Request(parser.get_method(), target, query, headers, host, stays)
-        if b"connection" in headers or not request.keep_alive:
+        method = parser.get_method()
+        request = Request(method, target, query, headers, host, stays, stays and method == b"GET")
+        if not stays or b"connection" in headers:
             request.check_version(parser.get_http_version())
             if parser.should_upgrade():
-                request.keep_alive = False
+                request.keep_alive = request.plain = False
                 request.upgrade = True
         if not host or target[0] != _SLASH:
             request.check_target()
@@ -144,12 +141,23 @@ class Intake:
 
     def _expect_body(self) -> None:
         request = self._request = self._take_head()
+        request.plain = False
         if b"transfer-encoding" in request.headers:
             request.check_coding()
         if not self._deaf and not request.upgrade and self._worker.serving.proxies(request):
             self._body = request.body = Incoming(self._regulate)
             self._pending_bytes = 0
             self._take(request)
+
+    def _end_body(self) -> bool:
+        """Whether it was passed on."""
+        body, self._body = self._body, None
+        if body is not None:
+            body.end()
+        self._request = None
+        self._body_bytes = 0
+        self._headers = {}  # trailers
+        return body is not None
 
     def _repeat(self, name: bytes, value: bytes) -> None:
         self._repeats += 1

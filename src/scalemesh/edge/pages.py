@@ -73,7 +73,7 @@ class Page:
     `headers` (by lower-case name) and `without` are the site's rules'.
     """
 
-    __slots__ = ("_by_accept", "_by_coding", "bytes", "entry", "headers", "site", "status", "without")
+    __slots__ = ("_by_coding", "by_accept", "bytes", "entry", "headers", "site", "status", "without")
 
     def __init__(
         self,
@@ -90,16 +90,16 @@ class Page:
         self.without = without
         self.bytes = 0
         self._by_coding: dict[str, Representation] = {}
-        self._by_accept: dict[bytes | None, Representation] = {}
+        self.by_accept: dict[bytes | None, Representation] = {}  # what `choose` chose
 
     def choose(self, accept: bytes | None) -> Representation:
         """The smallest representation among those that the client, by its Accept-Encoding, likes best."""
-        chosen = self._by_accept.get(accept)
+        chosen = self.by_accept.get(accept)
         if chosen is None:
             chosen = self.coded(self._best(preference(accept)))
-            if len(self._by_accept) >= _MAX_ACCEPTS:
-                self._by_accept.clear()
-            self._by_accept[accept] = chosen
+            if len(self.by_accept) >= _MAX_ACCEPTS:
+                self.by_accept.clear()
+            self.by_accept[accept] = chosen
         return chosen
 
     def coded(self, coding: str) -> Representation:
@@ -118,16 +118,17 @@ class Page:
 
 class HotPages:
     """Two generations: when the young one has used half of the bytes it becomes the old one, and the old one goes.
-    A page found in the old one moves to the young, so what is asked for stays. No bookkeeping on a hit."""
+    A page found in the old one moves to the young, so what is asked for stays. No bookkeeping on a hit in
+    the `young` one, where the hot path looks first."""
 
     def __init__(self, max_bytes: int) -> None:
         self._half = max_bytes // 2
         self._spent = 0
-        self._young: dict[tuple[int, bytes], Page] = {}
+        self.young: dict[tuple[int, bytes], Page] = {}
         self._old: dict[tuple[int, bytes], Page] = {}
 
     def get(self, key: tuple[int, bytes]) -> Page | None:
-        page = self._young.get(key)
+        page = self.young.get(key)
         if page is None:
             page = self._old.get(key)
             if page is not None:
@@ -135,11 +136,11 @@ class HotPages:
         return page
 
     def put(self, key: tuple[int, bytes], page: Page) -> None:
-        self._young[key] = page
+        self.young[key] = page
         self.charge(_PAGE_COST + len(key[1]) + page.bytes)
 
     def charge(self, size: int) -> None:
         """Bytes that a remembered page now holds in addition."""
         self._spent += size
         if self._spent > self._half:
-            self._old, self._young, self._spent = self._young, {}, 0
+            self._old, self.young, self._spent = self.young, {}, 0

@@ -34,7 +34,6 @@ STALL_S = 60  # a response of which the client takes nothing
 LINGER_S = 2  # reading on after the last answer, so that the client gets to see it
 DRAIN_IDLE_S = 2
 MAX_QUEUED = 256  # pipelined requests behind one that waits
-_JOIN_BYTES = 32 * 1024  # up to here one copy is cheaper than a second buffer
 
 
 class Connection(Intake, asyncio.Protocol):
@@ -84,7 +83,7 @@ class Connection(Intake, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
         self._worker.connections.add(self)
-        if self._worker.peers is not None and self._worker.peers.trusts(self._client()):
+        if self._worker.peers is not None and self._worker.peers.trusts(self.client()):
             self._introduced, self._early = True, b""
 
     def data_received(self, data: bytes) -> None:
@@ -112,6 +111,11 @@ class Connection(Intake, asyncio.Protocol):
                 self._refuse(_status_of(error))
         if self._completed:
             self._pending_bytes = self._started_at = self._repeats = 0
+            if not self._target and self._request is None and self._body is None and not self._queue:
+                return
+        self._go_on_reading()
+
+    def _go_on_reading(self) -> None:
         if not self._deaf and (not self._completed or self._target or self._request is not None):
             self._wait_for_more()  # for the rest of a request, which may have come together with a whole one
         if self._queue or self._body is not None:
@@ -171,7 +175,7 @@ class Connection(Intake, asyncio.Protocol):
 
     def _introduce(self, request: Request) -> None:
         if self._worker.peers is not None:
-            self._worker.peers.tell(request, self._client())
+            self._worker.peers.tell(request, self.client())
 
     def _take(self, request: Request) -> None:
         request.began = clock_ns()
@@ -217,7 +221,7 @@ class Connection(Intake, asyncio.Protocol):
             self._body.break_off(status)
 
     def _write_refusal(self, status: int) -> None:
-        self._transport.write(self._worker.lines.close[status] + REFUSALS[status].full)
+        self._transport.write(REFUSALS[status].full(self._worker.lines.close[status]))
         self._linger()
 
     def _handle(self, request: Request) -> None:
@@ -281,6 +285,16 @@ class Connection(Intake, asyncio.Protocol):
 
     def _send(self, request: Request, response: Response, cache: Cache) -> None:
         worker = self._worker
+        if not request.plain or worker.draining or response.file is not None:
+            self._send_otherwise(request, response, cache)
+            return
+        if response.dated is not worker.lines.date:
+            response.date(worker.lines.date)
+        self._transport.write(response.wire)
+        worker.access.add(request, response.status, response.size, cache, self)
+
+    def _send_otherwise(self, request: Request, response: Response, cache: Cache) -> None:
+        worker = self._worker
         unfinished = request.body is not None and not request.body.complete
         if not request.keep_alive or worker.draining or unfinished:
             self._deaf = True
@@ -297,12 +311,9 @@ class Connection(Intake, asyncio.Protocol):
             self._file = (request, response, cache)
             self._send_file(line + response.head, response.file)
             return
-        elif len(response.full) <= _JOIN_BYTES:
-            self._transport.write(line + response.full)
         else:
-            self._transport.writelines((line, response.full))
-        if request.method != b"HEAD":
-            sent = len(response.full) - len(response.head)
+            sent = response.size
+            self._transport.write(response.full(line))
         self._note(request, response.status, sent, cache)
         if self._deaf and not self._queue:
             self._end()
@@ -329,9 +340,9 @@ class Connection(Intake, asyncio.Protocol):
         self._file = None
 
     def _note(self, request: Request, status: int, sent: int, cache: Cache) -> None:
-        self._worker.access.add(request, status, sent, cache, self._client)
+        self._worker.access.add(request, status, sent, cache, self)
 
-    def _client(self) -> str:
+    def client(self) -> str:
         if self._peer:
             return self._peer
         return peer_of(self._transport)

@@ -24,7 +24,8 @@ class Request(msgspec.Struct, gc=False):
     """`target` as it came, without its query; `headers` by lower-case name, repeated ones joined by a comma.
     `upgrade`: another protocol is asked for. `body` is there only if another site is to have it. `began`, in ns of
     access.clock_ns, and `project`, once its site is known, are for the access records. `client` and `scheme` are what a
-    trusted proxy says; "" is the connection's peer.
+    trusted proxy says; "" is the connection's peer. `plain`: a GET of HTTP/1.1, without a body, on a connection
+    that stays.
 
     A msgspec.Struct for its speed: one is made for every request.
     """
@@ -35,6 +36,7 @@ class Request(msgspec.Struct, gc=False):
     headers: dict[bytes, bytes]
     host: bytes
     keep_alive: bool
+    plain: bool = False
     http10: bool = False
     upgrade: bool = False
     body: Incoming | None = None
@@ -51,7 +53,8 @@ class Request(msgspec.Struct, gc=False):
         """Needed only where the connection does not stay open by itself: then it is HTTP/1.1 for certain."""
         if version not in {"1.0", "1.1"}:
             raise Refused(505)
-        self.http10 = version == "1.0"
+        if version == "1.0":
+            self.http10, self.plain = True, False
 
     def check_target(self) -> None:
         """RFC 9112 §3.2: the asterisk and absolute forms, and a Host field in HTTP/1.1."""

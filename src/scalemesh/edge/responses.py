@@ -38,6 +38,8 @@ STATUSES = (
     508,
 )
 CLIENT_LEFT = 499  # in access records only: before there was an answer; nginx's number
+_BEFORE_DATE = {code: f"HTTP/1.1 {code} {http.HTTPStatus(code).phrase}\r\nDate: ".encode() for code in STATUSES}
+_NO_DATE = b"Thu, 01 Jan 1970 00:00:00 GMT"
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -54,36 +56,52 @@ class FileSlice:
 
 
 class Response:
-    """`head` holds the header lines and the empty line, without status line, Date and Connection; `full` the body too,
-    unless that is a `file`."""
+    """`head` holds the header lines and the empty line, without status line, Date and Connection; `size` are the bytes
+    of the body, unless that is a `file`.
 
-    __slots__ = ("file", "full", "head", "status")
+    `wire` is all of it for an HTTP/1.1 connection that stays open, ready to be sent, and `dated` the Date in it: a new
+    one is written over it, not a new response made. A client that is still being sent to may get the new one.
+    """
+
+    __slots__ = ("dated", "file", "head", "size", "status", "wire")
 
     def __init__(self, status: int, head: bytes, body: bytes = b"", *, file: FileSlice | None = None) -> None:
         self.status = status
         self.head = head
-        self.full = head + body
+        self.size = len(body)
         self.file = file
+        self.dated = _NO_DATE
+        self.wire = bytearray().join((_BEFORE_DATE[status], _NO_DATE, b"\r\n", head, body))
+
+    def date(self, date: bytes) -> None:
+        start = len(_BEFORE_DATE[self.status])
+        self.wire[start : start + len(date)] = date
+        self.dated = date
+
+    def full(self, line: bytes) -> bytes:
+        """`line`, one of StatusLines, then the rest."""
+        return line + memoryview(self.wire)[-len(self.head) - self.size :]
 
     def cut(self, first: int, last: int) -> bytes:
         """Bytes `first … last` of the body."""
-        start = len(self.head)
-        return self.full[start + first : start + last + 1]
+        start = len(self.wire) - self.size
+        return bytes(self.wire[start + first : start + last + 1])
 
 
 class StatusLines:
-    """The first lines of responses, made anew each second. `keep[200]` is a response's beginning."""
+    """The first lines of responses, made anew each second. `keep[200]` is a response's beginning; `date` alone."""
 
     def __init__(self) -> None:
+        self.date = _NO_DATE
         self.keep: dict[int, bytes] = {}
         self.keep10: dict[int, bytes] = {}
         self.close: dict[int, bytes] = {}
         self.refresh()
 
     def refresh(self) -> None:
-        date = http_date(time.time())
+        self.date = http_date(time.time()).encode()
         for status in STATUSES:
-            line = f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}\r\nDate: {date}\r\n".encode()
+            line = _BEFORE_DATE[status] + self.date + b"\r\n"
             self.keep[status] = line
             self.keep10[status] = line + b"Connection: keep-alive\r\n"
             self.close[status] = line + b"Connection: close\r\n"

@@ -71,8 +71,9 @@ class Serving:
         site = self._sites.get(request.host)
         if site is not None and self._generation[0] == self._seen:
             request.project = site.project
-            page = self._pages.get((site.key, request.target))
-            if page is not None and (request.method == b"GET" or request.method == b"HEAD"):
+            key = (site.key, request.target)
+            page = self._pages.young.get(key) or self._pages.get(key)
+            if page is not None and (request.plain or request.method == b"GET" or request.method == b"HEAD"):
                 return self._answer_page(page, request)
         with self._index:
             found = self._look_up(request)
@@ -98,7 +99,8 @@ class Serving:
         headers = request.headers
         if page.status == 200 and (b"if-none-match" in headers or b"range" in headers or b"if-match" in headers):
             return self._answer_conditional(page, request)
-        chosen = page.choose(headers.get(b"accept-encoding"))
+        accept = headers.get(b"accept-encoding")
+        chosen = page.by_accept.get(accept) or page.choose(accept)
         return chosen.hot or self._whole(page, chosen)
 
     def _find_site(self, raw_host: bytes) -> Site | Response:

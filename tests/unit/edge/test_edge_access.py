@@ -14,6 +14,11 @@ from scalemesh.edge.access_spool import AccessSpool
 from scalemesh.edge.request import Request
 
 
+class Asked:
+    def client(self) -> str:
+        return "198.51.100.77"
+
+
 def request(project: str = "prj_1", target: bytes = b"/", took_us: int = 0) -> Request:
     began = clock_ns() - took_us * 1000
     return Request(b"GET", target, b"token=1", {}, b"blog.localhost", True, began=began, project=project)
@@ -31,7 +36,7 @@ def counted(*answers: tuple[Request, int, int], cap: int = 100) -> Rows:
     shipped: Rows = []
     access = Access(shipped.extend, cap)
     for asked, status, sent in answers:
-        access.add(asked, status, sent, "hit", lambda: "198.51.100.77")
+        access.add(asked, status, sent, "hit", Asked())
     access.flush()
     return shipped
 

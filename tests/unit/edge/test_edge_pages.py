@@ -27,7 +27,7 @@ def test_many_different_accept_fields_do_not_pile_up() -> None:
     page = Page(site(), 200, ENTRY)
     for number in range(1000):
         page.choose(b"gzip, x%d" % number)
-    assert len(page._by_accept) <= 16
+    assert len(page.by_accept) <= 16
 
 
 def test_headers_of_a_preview_and_of_an_immutable_file() -> None:
@@ -50,4 +50,4 @@ def test_what_is_asked_for_stays_and_the_rest_goes() -> None:
         pages.put((1, b"/%d" % number), Page(site(), 200, ENTRY))
         assert pages.get((1, b"/hot")) is hot
     assert pages.get((1, b"/0")) is None
-    assert len(pages._young) + len(pages._old) < 100
+    assert len(pages.young) + len(pages._old) < 100
