@@ -64,6 +64,5 @@ def _operator(base: dict[str, Any], name: str, operand: object, what: str) -> Co
 
 
 def _with_pattern(base: dict[str, Any], pattern: str, *, negated: bool = False) -> Condition:
-    pattern = check_length(pattern, "a condition").removeprefix("^").removesuffix("$")
-    compiled(pattern)
+    compiled(check_length(pattern, "a condition"))
     return Condition(**base, pattern=pattern, negated=negated)

@@ -1,7 +1,7 @@
 """Legacy `routes` of vercel.json, as far as static files go: src, dest, status, headers, continue, has, handle.
 
 `src` is a regular expression for the whole path, regardless of case; `$1` and `$name` stand for its groups. What comes
-before `{"handle": "filesystem"}` goes before files.
+before the first `{"handle": …}` goes before files; the phases after it are one here, but for the status in `error`.
 """
 
 import re
@@ -17,6 +17,8 @@ from scalemesh.rules.vercel_conditions import conditions
 
 MAX_HEADERS = 100
 _GROUP = re.compile(r"\$(?:(\d{1,2})|([A-Za-z]\w*)|\{([A-Za-z]\w*)\})")
+_ALIASES = {"source": "src", "destination": "dest", "statusCode": "status"}
+_PHASES = ("filesystem", "rewrite", "miss", "resource", "error")
 _KNOWN = {"src", "dest", "status", "headers", "continue", "has", "missing", "check", "caseSensitive", "handle"}
 
 
@@ -27,27 +29,35 @@ def parse_routes(lined: Lined, complaints: Complaints) -> tuple[list[Rule], list
     if not isinstance(routes, list) or len(routes) > MAX_RULES:
         complaints.add(lined.line("routes"), f"`routes` must be a list of at most {MAX_RULES}")
         return [], []
-    force = True
+    phase = ""
     for index, route in enumerate(routes):
         line = lined.line("routes", index)
         with complaints.about(line):
             if not isinstance(route, dict):
                 raise BadRule("a route must be an object")
             if "handle" in route:
-                _check_handle(route["handle"])
-                force = False
+                phase = _phase(route["handle"])
                 continue
-            _route(route, {"source": complaints.file, "line": line}, rules, headers, force=force)
+            _route(_unaliased(route), {"source": complaints.file, "line": line}, rules, headers, phase)
     return rules, headers
 
 
-def _check_handle(phase: object) -> None:
-    if phase != "filesystem":
-        raise BadRule(f"`handle`: {phase!r} is not supported; `filesystem` is")
+def _phase(handle: object) -> str:
+    if handle not in _PHASES:
+        raise BadRule(f"`handle`: {handle!r} is not supported; {', '.join(_PHASES)} are")
+    return str(handle)
+
+
+def _unaliased(route: dict[str, Any]) -> dict[str, Any]:
+    """With the older names of its keys."""
+    for name, older in _ALIASES.items():
+        if name in route and older in route:
+            raise BadRule(f"`{older}` and `{name}` are the same: give one")
+    return {_ALIASES.get(name, name): value for name, value in route.items()}
 
 
 def _route(
-    route: dict[str, Any], place: dict[str, Any], rules: list[Rule], headers: list[HeaderRule], *, force: bool
+    route: dict[str, Any], place: dict[str, Any], rules: list[Rule], headers: list[HeaderRule], phase: str
 ) -> None:
     if unknown := sorted(set(route) - _KNOWN):
         raise BadRule(f"`{unknown[0]}` is not supported for a static site")
@@ -55,7 +65,10 @@ def _route(
     names: dict[str, int] = compiled(selector["pattern"]).groupindex
     given = _headers(route.get("headers"))
     moved = next((given.pop(name) for name in list(given) if name.lower() == "location"), None)
-    to, status = route.get("dest", moved), route.get("status", 302 if moved else 200)
+    usual = 302 if moved else 404 if phase == "error" else 200
+    to, status = route.get("dest", moved), route.get("status", usual)
+    if to is not None and route.get("continue"):
+        raise BadRule("a destination is not supported together with `continue`: write it where it is used")
     if given:
         changes = [HeaderChange(name=name, value=_template(value, names)) for name, value in given.items()]
         for change in changes:
@@ -70,7 +83,7 @@ def _route(
         raise BadRule("`dest` must be a string")
     template = [] if to is None else _destination(to, names)
     check_proxied(template, status)
-    rules.append(Rule(**place, **selector, status=status, to=template, force=force))
+    rules.append(Rule(**place, **selector, status=status, to=template, force=not phase))
 
 
 def _selector(route: dict[str, Any]) -> dict[str, Any]:

@@ -71,3 +71,13 @@ def test_headers_of_a_source_without_its_first_slash() -> None:
     made = vercel(headers=[{"source": source, "headers": [{"key": "X-Font", "value": "yes"}]}])
     assert [name for name, _ in made.answer("/fonts/a.woff").headers] == ["x-font"]
     assert list(made.answer("/").headers) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [({"eq": "5$"}, "5$"), ({"suf": "$"}, "5$"), ("^a$", "a"), ("^a|b$", "b"), (r"5\\$", "5\\"), ({"eq": "^a"}, "^a")],
+)
+def test_condition_on_the_whole_value(value: object, sent: str) -> None:
+    has = [{"type": "header", "key": "X-A", "value": value}]
+    made = vercel(redirects=[{"source": "/x", "destination": "/y", "has": has}])
+    assert [made.answer("/x", headers={"x-a": text}).location for text in (sent, sent + "z")] == ["/y", None]
