@@ -20,7 +20,7 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 class Representation:
     """One coding of one file of one site: its head, and its whole response once the bytes are in memory."""
 
-    __slots__ = ("etag", "head", "hot", "lines", "not_modified", "ref", "status")
+    __slots__ = ("_not_modified", "etag", "head", "hot", "lines", "ref", "status")
 
     def __init__(self, page: "Page", coding: str) -> None:
         status = page.status
@@ -31,10 +31,16 @@ class Representation:
         self.lines = _lines(page.site, status, page.entry, coding, ref)
         if page.headers or page.without:
             self.lines = _ruled(self.lines, page)
-        validators = [line for line in self.lines if line[0] in {"ETag", "Cache-Control", "Vary"}]
         self.head = head(*self.lines, ("Content-Length", str(ref.size)))
-        self.not_modified = Response(304, head(*validators))
         self.hot: Response | None = None
+        self._not_modified: Response | None = None
+
+    @property
+    def not_modified(self) -> Response:
+        if self._not_modified is None:
+            validators = [line for line in self.lines if line[0] in {"ETag", "Cache-Control", "Vary"}]
+            self._not_modified = Response(304, head(*validators))
+        return self._not_modified
 
 
 def _lines(site: Site, status: int, entry: Entry, coding: str, ref: BlobRef) -> list[tuple[str, str]]:
