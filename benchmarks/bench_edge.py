@@ -3,7 +3,8 @@
 Twice: with one worker each, on the first core, wrk on the others; and with all cores each, which wrk shares.
 `quiet` is false if the machine was busy with something else: then the ratios say little. With two cores or fewer, wrk
 is as large a part of what is measured on all cores as the servers are.
-Needs `nginx` and `wrk` (Debian: `apt-get install nginx-light wrk`); without one it says so and measures nothing.
+Needs `nginx`, `wrk` and `h2load` (Debian: `apt-get install nginx-light wrk nghttp2-client`); without one it says so and
+measures nothing.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from pathlib import Path
 
 from benchmarks.edge_servers import Server, caddy, nginx, traefik
 from benchmarks.edge_sites import ASSETS, HOSTS, SITE, scalemesh, write_sites
+from benchmarks.edge_tls import PROGRAMS, compare_tls
 
 PAGE = ["/12k.html", *ASSETS]
 MEMORY_MB = 60
@@ -210,6 +212,17 @@ async def compare(folder: Path, workers: list[int], wrk: list[int], options: arg
             await asyncio.to_thread(comparison.run, [ours, *peers], cases, load, targets=one)
             if one:
                 comparison.results["worker_rss_mb"] = round(ours.memory_mb("Rss"), 1)
+                if options.only is None:
+                    comparison.results |= await asyncio.to_thread(
+                        compare_tls,
+                        ours,
+                        sites,
+                        Path(temporary),
+                        workers,
+                        wrk,
+                        seconds=options.seconds,
+                        rounds=options.rounds,
+                    )
     return comparison
 
 
@@ -246,8 +259,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.seconds, options.rounds = 1, 1
-    if absent := [program for program in ("nginx", "wrk", "taskset") if shutil.which(program) is None]:
-        reason = f"missing: {', '.join(absent)} (Debian: apt-get install nginx-light wrk util-linux)"
+    if absent := [program for program in ("nginx", "wrk", "taskset", *PROGRAMS) if shutil.which(program) is None]:
+        reason = (
+            f"missing: {', '.join(absent)} (Debian: apt-get install nginx-light wrk nghttp2-client openssl util-linux)"
+        )
         print(reason, file=sys.stderr)
         print(json.dumps({"bench": "edge", "results": {}, "ratios": {}, "targets": {}, "met": False, "why": reason}))
         sys.exit(1)

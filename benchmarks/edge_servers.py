@@ -26,10 +26,37 @@ http {{
   sendfile on; tcp_nopush on; tcp_nodelay on; keepalive_requests 1000000000; etag on; server_tokens off;
   open_file_cache max=10000 inactive=60s; open_file_cache_valid 30s; gzip_static on;
   server_names_hash_bucket_size 128; server_names_hash_max_size 4096;
-  add_header Cache-Control "max-age=0"; index index.html;
   client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   {servers}
+}}
+"""
+NGINX_FILES = 'add_header Cache-Control "max-age=0"; index index.html;'
+NGINX_BEFORE = """
+upstream edge {{ server 127.0.0.1:{behind}; keepalive 64; keepalive_requests 1000000000; }}
+server {{
+  listen 127.0.0.1:{port} ssl http2 reuseport backlog=4096;
+  ssl_certificate {tls.certificate}; ssl_certificate_key {tls.key};
+  location / {{
+    proxy_pass http://edge; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
+  }}
+}}
+"""
+CADDY_BEFORE = """
+{{
+  admin off
+  auto_https off
+  log {{
+    level ERROR
+  }}
+}}
+https://:{port} {{
+  bind 127.0.0.1
+  tls {tls.certificate} {tls.key}
+  log {{
+    output file {folder}/access.log
+  }}
+  reverse_proxy 127.0.0.1:{behind}
 }}
 """
 CADDY = """
@@ -71,20 +98,45 @@ class Server:
         return sum(int(found[1]) for text in rollups if (found := re.search(rf"{kind}:\s+(\d+)", text))) / 1024
 
 
+@dataclass(frozen=True)
+class Tls:
+    """Files in PEM."""
+
+    certificate: Path
+    key: Path
+
+
 @contextlib.contextmanager
-def nginx(sites: Path, folder: Path, cores: Sequence[int]) -> Iterator[Server]:
+def nginx(sites: Path, folder: Path, cores: Sequence[int], tls: Tls | None = None) -> Iterator[Server]:
+    """With `tls` it speaks https and HTTP/2."""
     port = _free_port()
+    secure = "ssl http2" if tls else ""
+    keys = f"ssl_certificate {tls.certificate}; ssl_certificate_key {tls.key};" if tls else ""
     servers = "\n".join(
-        f"server {{ listen 127.0.0.1:{port} {'reuseport backlog=4096' if number == 0 else ''};"
-        f" server_name {site.name}; root {site}; }}"
+        f"server {{ listen 127.0.0.1:{port} {secure} {'reuseport backlog=4096' if number == 0 else ''};"
+        f" server_name {site.name}; root {site}; {keys} }}"
         for number, site in enumerate(sorted(sites.iterdir()))
     )
+    with _nginx(f"{NGINX_FILES}\n{servers}", cores, port, folder) as pids:
+        yield Server("nginx", port, pids)
+
+
+@contextlib.contextmanager
+def nginx_before(behind: Server, folder: Path, cores: Sequence[int], tls: Tls) -> Iterator[Server]:
+    """What ends TLS and HTTP/2 in front of the edge."""
+    port = _free_port()
+    with _nginx(NGINX_BEFORE.format(port=port, tls=tls, behind=behind.port), cores, port, folder) as pids:
+        yield Server(f"nginx→{behind.name}", port, [*pids, *behind.pids])
+
+
+@contextlib.contextmanager
+def _nginx(servers: str, cores: Sequence[int], port: int, folder: Path) -> Iterator[list[int]]:
+    """Its workers."""
     user = "root" if os.geteuid() == 0 else "nobody"
     config = folder / "nginx.conf"
     config.write_text(NGINX.format(user=user, workers=len(cores), folder=folder, servers=servers))
     with _running(["nginx", "-c", str(config)], cores, port) as pid:
-        workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        yield Server("nginx", port, [int(worker) for worker in workers])
+        yield [int(worker) for worker in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @contextlib.contextmanager
@@ -94,6 +146,16 @@ def caddy(sites: Path, folder: Path, cores: Sequence[int]) -> Iterator[Server]:
     config.write_text(CADDY.format(port=port, sites=sites, folder=folder))
     with _running([_installed("caddy"), "run", "--config", str(config)], cores, port) as pid:
         yield Server("caddy", port, [pid])
+
+
+@contextlib.contextmanager
+def caddy_before(behind: Server, folder: Path, cores: Sequence[int], tls: Tls) -> Iterator[Server]:
+    """The same in Caddy."""
+    port = _free_port()
+    config = folder / "Caddyfile"
+    config.write_text(CADDY_BEFORE.format(port=port, tls=tls, behind=behind.port, folder=folder))
+    with _running([_installed("caddy"), "run", "--config", str(config)], cores, port) as pid:
+        yield Server(f"caddy→{behind.name}", port, [pid, *behind.pids])
 
 
 @contextlib.contextmanager
