@@ -1,12 +1,14 @@
 """Netlify's `_redirects`, and `[[redirects]]` and `[[headers]]` of netlify.toml.
 
-https://docs.netlify.com/routing/redirects/ and packages/redirect-parser of netlify/build: 301 unless a status is given,
-a file wins unless the status ends in `!`, both forms of the trailing slash match, the first match wins.
+https://docs.netlify.com/routing/redirects/, packages/redirect-parser of netlify/build, and the matcher itself, which is
+netlify-redirector on npm: 301 unless a status is given, a file wins unless the status ends in `!`, both forms of the
+trailing slash match, the first match wins.
 """
 
 import re
 import tomllib
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -15,11 +17,12 @@ from scalemesh.rules.complaints import BadRule, Complaints
 from scalemesh.rules.headers_file import netlify_rule
 from scalemesh.rules.limits import MAX_HEADERS_A_RULE, REDIRECTS, check_length, check_proxy_header, check_status
 from scalemesh.rules.pathexp import escape
+from scalemesh.rules.patterns import compiled
 from scalemesh.rules.selectors import check_proxied, destination, dynamic, exact, named, split_host
 
 _STATUS = re.compile(r"(\d{3})(!?)")
 _NAME = re.compile(r":([A-Za-z_]\w*)")
-_PLACEHOLDER = re.compile(r":([A-Za-z_]\w*)")
+_HOST = re.compile(r"[\w.-]+")
 _TABLE = re.compile(r"[ \t]*\[\[[ \t]*(redirects|headers)[ \t]*\]\]")
 _UNSUPPORTED = {"country", "role"}
 _UNSIGNED = "`signed` is not supported: no edge knows a site's secrets, and unsigned the other site should not be asked"
@@ -74,13 +77,16 @@ def _line(words: list[str], file: str, line: int) -> Rule:
     if rest and (match := _STATUS.fullmatch(rest[0])):
         status, force = int(match[1]), bool(match[2])
         rest.pop(0)
+    elif rest:
+        raise BadRule(f"`{rest[0]}` is not a status, which comes before conditions")
     conditions: dict[str, str] = {}
     for word in rest:
         name, found, value = word.partition("=")
         if not found:
-            raise BadRule(f"`{word}` is neither a status nor a condition")
+            raise BadRule(f"`{word}` is not a condition")
         conditions[name] = value
-    return _rule(source, to, status, query, conditions, force=force, place={"source": file, "line": line})
+    place = {"source": file, "line": line}
+    return _rule(_from_root(source), to, status, query, conditions, force=force, place=place)
 
 
 def _is_destination(word: str) -> bool:
@@ -96,7 +102,7 @@ def _table(table: dict[str, Any], file: str, line: int) -> Rule:
         status = int(status[:4])
     if status is not None and (not isinstance(status, int) or isinstance(status, bool)):
         raise BadRule("`status` must be a number")
-    if "signed" in table or "sign" in table:
+    if table.keys() & {"signed", "signing", "sign"}:
         raise BadRule(_UNSIGNED)
     query = _strings(table.get("query", table.get("params", table.get("parameters"))), "query")
     conditions = {
@@ -115,7 +121,7 @@ def _table(table: dict[str, Any], file: str, line: int) -> Rule:
 
 
 def _from_root(path: str) -> str:
-    """In netlify.toml the first `/` may be left out."""
+    """The first `/` may be left out, in netlify.toml of a destination, too."""
     path = path.strip()
     return path if _is_destination(path) else "/" + path
 
@@ -131,8 +137,10 @@ def _rule(
     place: dict[str, Any],
 ) -> Rule:
     host, source = split_host(source)
-    if not source.startswith("/"):
-        raise BadRule("a source begins with `/`")
+    if host and not _HOST.fullmatch(host):
+        raise BadRule(f"`{host}` is not a host, written without a port")
+    if "?" in source or "#" in source:
+        raise BadRule("a source is a path alone; query parameters follow it: `id=:id`")
     if source.startswith("/.netlify"):
         raise BadRule("a source cannot begin with `/.netlify`")
     status = check_status(301 if status is None else status)
@@ -144,41 +152,58 @@ def _rule(
         else:
             to = source[:-1] + ":splat"
     selector, groups = _selector(source)
-    asked, values = _query(query)
+    asked, values = _query(query, groups)
     has = [*([Condition(kind="host", pattern=escape(host))] if host else []), *asked, *_conditions(conditions)]
     template = destination(named(to, groups, values)) if to else []
     check_proxied(template, status)
+    if "splat" in groups and status in REDIRECTS:
+        selector["unless"] += _arrived(selector["pattern"], to, host)
     return Rule(**place, **selector, has=has, status=status, to=template, force=force)
+
+
+def _arrived(pattern: str, to: str, host: str) -> list[str]:
+    """A redirect into its own source would go in circles: `/* /en/:splat` leaves alone whatever begins with `/en`."""
+    other, path = split_host(to)
+    path = unquote(re.split(r"/:splat(?=/.|$)", path)[0])
+    into_itself = other in {"", host} and path and compiled(pattern).fullmatch(path)
+    return [escape(path) + ".*"] if into_itself else []
 
 
 def _selector(source: str) -> tuple[dict[str, Any], list[str]]:
     check_length(source, "the source")
     bare = source.rstrip("/") or "/"
     groups: list[str] = []
-    if "*" not in bare and not re.search(r"/:[A-Za-z_]", bare):
+    segments = bare.split("/")[1:]
+    if not any(segment.endswith("*") or (len(segment) > 1 and segment[0] == ":") for segment in segments):
         return exact(*dict.fromkeys((bare, bare.rstrip("/") + "/"))), groups
-    if "*" in bare[:-1] or (bare.endswith("*") and not bare.endswith("/*")):
-        raise BadRule("`*` is allowed only at the end of a source, after a `/`")
     regex = ""
-    for segment in bare.split("/")[1:]:
+    for segment in segments:
         if segment == "*":
             regex += "(?:/(.*))?"
             groups.append("splat")
-        elif match := _PLACEHOLDER.fullmatch(segment):
+        elif segment.endswith("*"):
+            regex += f"/{_literal(segment[:-1])}/?(.*)"
+            groups.append("splat")
+        elif segment.startswith(":") and len(segment) > 1:
             regex += "/([^/]+)"
-            groups.append(match[1])
+            groups.append(segment[1:])
         else:
-            regex += "/" + escape(exact(segment)["paths"][0])
-    return dynamic(regex + ("" if groups[-1:] == ["splat"] else "/?")), groups
+            regex += f"/{_literal(segment)}"
+    return dynamic(regex + ("" if bare.endswith("*") else "/?")), groups
 
 
-def _query(query: dict[str, str]) -> tuple[list[Condition], dict[str, str]]:
-    """Each parameter must be there; `id=:id` takes its value for the destination."""
+def _literal(text: str) -> str:
+    return escape(exact(text)["paths"][0])
+
+
+def _query(query: dict[str, str], groups: list[str]) -> tuple[list[Condition], dict[str, str]]:
+    """Each parameter must be there; `id=:id` takes its value for the destination, unless the path gives one."""
     conditions, values = [], {}
     for name, value in query.items():
         if match := _NAME.fullmatch(value):
-            conditions.append(Condition(kind="query", key=name, pattern=f"(?P<{match[1]}>(?s).+)"))
-            values[match[1]] = match[1]
+            conditions.append(Condition(kind="query", key=name, pattern=f"(?P<{match[1]}>(?s).*)"))
+            if match[1] not in groups:
+                values[match[1]] = match[1]
         else:
             conditions.append(Condition(kind="query", key=name, pattern=escape(value)))
     for condition in conditions:
@@ -196,9 +221,8 @@ def _conditions(conditions: dict[str, str]) -> list[Condition]:
             dynamic(pattern)
             found.append(Condition(kind="header", key="accept-language", pattern=pattern))
         elif kind == "cookie":
-            if "," in value:
-                raise BadRule("the condition `Cookie` takes one name here")
-            found.append(Condition(kind="cookie", key=value))
+            choices = "|".join(escape(choice.strip()) for choice in value.split(",") if choice.strip())
+            found.append(Condition(kind="header", key="cookie", pattern=rf"(?:.*;)?\s*(?:{choices})=.*"))
         else:
             if kind in {"signed", "sign"}:
                 raise BadRule(_UNSIGNED)

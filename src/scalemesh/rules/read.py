@@ -9,7 +9,7 @@ from typing import Any, get_args
 import msgspec
 
 from scalemesh.core.build import Flavour
-from scalemesh.core.manifest import Rules
+from scalemesh.core.manifest import Rule, Rules
 from scalemesh.rules import cloudflare, headers_file, netlify, vercel
 from scalemesh.rules.complaints import Complaints
 from scalemesh.rules.limits import MAX_FILE_BYTES, MAX_RULES
@@ -101,7 +101,7 @@ class _Reading:
         rules = netlify.parse_redirects(*self._text(self._site, "_redirects"))
         headers = headers_file.parse_netlify(*self._text(self._site, "_headers"))
         more, more_headers = netlify.parse_toml(*self._text(self._project, "netlify.toml"))
-        rules, headers = [*rules, *more], [*headers, *more_headers]
+        rules, headers = _last_of_each([*rules, *more]), [*headers, *more_headers]
         for found in (rules, headers):
             if len(found) > MAX_RULES:
                 first = found[MAX_RULES]
@@ -146,6 +146,14 @@ class _Reading:
             complaints.add(1, f"`html_handling` is one of {', '.join(_SLASHES)}, not {handling!r}: the first is used")
             del assets["html_handling"]
         return assets
+
+
+def _last_of_each(rules: list[Rule]) -> list[Rule]:
+    """Of rules that say the same the last one stays, as redirect-parser has it."""
+    last: dict[bytes, Rule] = {}
+    for rule in reversed(rules):
+        last.setdefault(msgspec.json.encode(msgspec.structs.replace(rule, source="", line=0)), rule)
+    return list(reversed(last.values()))
 
 
 def _without_comments(text: str) -> str:

@@ -13,7 +13,6 @@ from scalemesh.rules.limits import REDIRECTS, check_length
 from scalemesh.rules.patterns import compiled, folded
 from scalemesh.rules.templates import check_destination, is_absolute
 
-_NAMED = re.compile(r":([A-Za-z]\w*)")
 _WITH_HOST = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
 
 
@@ -53,14 +52,11 @@ def check_proxied(template: Template, status: int) -> None:
 
 
 def named(text: str, groups: Sequence[str], extra: Mapping[str, str] = {}) -> Template:
-    """`/news/:slug` with the groups' names → `["/news/", "1", ""]`; a name that is no group stays text."""
-    template: list[str] = [""]
-    at = 0
-    for match in _NAMED.finditer(text):
-        reference = extra.get(match[1]) or (str(groups.index(match[1]) + 1) if match[1] in groups else None)
-        if reference is not None:
-            template[-1] += text[at : match.start()]
-            template += [reference, ""]
-            at = match.end()
-    template[-1] += text[at:]
-    return template
+    """`/news/:slug` with the groups' names → `["/news/", "1", ""]`; a name that is no group stays text. Names need no
+    end: `:slug_` is `:slug` and `_`."""
+    references = {name: str(groups.index(name) + 1) for name in groups} | dict(extra)
+    if not references:
+        return [text]
+    longest_first = sorted(map(re.escape, references), key=len, reverse=True)
+    parts = re.split(f":({'|'.join(longest_first)})", text)
+    return [references[part] if at % 2 else part for at, part in enumerate(parts)]
