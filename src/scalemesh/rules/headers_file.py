@@ -25,7 +25,8 @@ def parse_netlify(text: str, complaints: Complaints) -> list[HeaderRule]:
     found = []
     for line, path, pairs in _blocks(text, complaints, _pair):
         with complaints.about(line):
-            found.append(netlify_rule(path, pairs, {"source": complaints.file, "line": line}))
+            listed = [(name, netlify_value(value)) for name, value in pairs]
+            found.append(netlify_rule(path, listed, {"source": complaints.file, "line": line}))
     return found
 
 
@@ -40,9 +41,14 @@ def parse_cloudflare(text: str, complaints: Complaints) -> list[HeaderRule]:
     return found
 
 
+def netlify_value(text: str) -> str:
+    """One line, with one space behind each comma."""
+    return re.sub(r"[ \t]*[\r\n]+[ \t]*", " ", re.sub(r"\s*,\s*", ", ", text.strip()))
+
+
 def netlify_rule(path: str, pairs: Iterable[tuple[str, str]], place: dict[str, Any]) -> HeaderRule:
     check_length(path, "the path")
-    if not path.startswith("/"):
+    if path.startswith(("http://", "https://")):
         raise BadRule("a path begins with `/` (hosts are not supported)")
     changes = [HeaderChange(name=name, value=[value]) for name, value in _joined(pairs).items()]
     return HeaderRule(**place, **_netlify_selector(path), ignore_case=True, headers=_some(changes))
@@ -50,11 +56,12 @@ def netlify_rule(path: str, pairs: Iterable[tuple[str, str]], place: dict[str, A
 
 def _netlify_selector(path: str) -> dict[str, Any]:
     """`:x` is one segment, `*` anything; a segment that is `*` may be missing with its slash."""
-    bare = path.rstrip("/")
+    segments = [segment.rstrip() for segment in path.strip().split("/") if segment.strip()]
+    bare = "".join(f"/{segment}" for segment in segments)
     if "*" not in bare and "/:" not in bare:
         return exact(*dict.fromkeys((bare or "/", bare + "/")))
     regex = ""
-    for segment in bare.split("/")[1:]:
+    for segment in segments:
         if segment == "*":
             regex += "/?(?:.*)"
         elif segment.startswith(":"):

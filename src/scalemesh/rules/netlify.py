@@ -14,7 +14,7 @@ import msgspec
 
 from scalemesh.core.manifest import Condition, HeaderRule, Rule
 from scalemesh.rules.complaints import BadRule, Complaints
-from scalemesh.rules.headers_file import netlify_rule
+from scalemesh.rules.headers_file import netlify_rule, netlify_value
 from scalemesh.rules.limits import MAX_HEADERS_A_RULE, REDIRECTS, check_length, check_proxy_header, check_status
 from scalemesh.rules.pathexp import escape
 from scalemesh.rules.patterns import compiled
@@ -237,8 +237,8 @@ def _header_table(table: dict[str, Any], file: str, line: int) -> HeaderRule:
         raise BadRule("headers need `for`, a string")
     pairs = []
     for name, value in _mapping(table.get("values"), "values").items():
-        values = value if isinstance(value, list) else [value]
-        pairs.append((name, ", ".join(" ".join(str(each).split()) for each in values)))
+        values = value if isinstance(value, list) else [netlify_value(str(value))]
+        pairs.append((name.strip(), ", ".join(" ".join(str(each).splitlines()).strip() for each in values)))
     return netlify_rule(source, pairs, {"source": file, "line": line})
 
 
