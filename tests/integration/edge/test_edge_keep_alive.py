@@ -142,6 +142,7 @@ class TestTime:
         assert wire.closed()
         assert time.monotonic() - started > IDLE_S - 1.5
 
+    @pytest.mark.matrix
     def test_an_answer_under_way_is_not_idle(self, edge: ProxyingEdge, upstream: Upstream) -> None:
         with edge.connect() as wire:
             wire.send(ask("/api/late"))

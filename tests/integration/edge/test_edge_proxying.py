@@ -408,6 +408,7 @@ class TestHostileUpstream:
         upstream.answer = Asked.until_gone
         assert get(wire, "/api/").status == 504
 
+    @pytest.mark.matrix
     def test_a_head_that_drips_is_504(self, wire: Wire, upstream: Upstream) -> None:
         def answer(asked: Asked) -> None:
             asked.send(b"HTTP/1.1 200 OK\r\n")
@@ -487,6 +488,7 @@ class TestLimits:
                 received += len(wire.socket.recv(MB))
         assert edge.peak_bytes() - before < 24 * MB
 
+    @pytest.mark.matrix
     def test_an_upstream_that_does_not_read_stops_the_client(self, edge: ProxyingEdge, upstream: Upstream) -> None:
         gone = threading.Event()
 
