@@ -256,7 +256,7 @@ class Connection(Intake, asyncio.Protocol):
             response = await exchange.answer()
         finally:
             if response is None or exchange.broken:
-                self._note(request, exchange.status, exchange.sent, exchange.cache)
+                self._worker.access.add(request, exchange.status, exchange.sent, exchange.cache, self)
         self._task = self._exchange = None
         self._busy = False
         if exchange.broken:
@@ -304,17 +304,13 @@ class Connection(Intake, asyncio.Protocol):
             line = worker.lines.keep10[response.status]
         else:
             line = worker.lines.keep[response.status]
-        sent = 0
-        if request.method == b"HEAD":
-            self._transport.write(line + response.head)
-        elif response.file is not None:
+        bodiless = request.method == b"HEAD"
+        if response.file is not None and not bodiless:
             self._file = (request, response, cache)
             self._send_file(line + response.head, response.file)
             return
-        else:
-            sent = response.size
-            self._transport.write(response.full(line))
-        self._note(request, response.status, sent, cache)
+        self._transport.write(line + response.head if bodiless else response.full(line))
+        worker.access.add(request, response.status, 0 if bodiless else response.size, cache, self)
         if self._deaf and not self._queue:
             self._end()
 
@@ -336,11 +332,8 @@ class Connection(Intake, asyncio.Protocol):
     def _note_file(self, left: int) -> None:
         if self._file is not None and self._file[1].file is not None:
             request, response, cache = self._file
-            self._note(request, response.status, self._file[1].file.length - left, cache)
+            self._worker.access.add(request, response.status, self._file[1].file.length - left, cache, self)
         self._file = None
-
-    def _note(self, request: Request, status: int, sent: int, cache: Cache) -> None:
-        self._worker.access.add(request, status, sent, cache, self)
 
     def client(self) -> str:
         if self._peer:
