@@ -53,6 +53,8 @@ def _line(line: str, file: str, number: int, *, index_at_root: bool) -> tuple[st
         raise BadRule("one `*` at most")
     selector, groups = cloudflare_selector(source)
     template = destination(named(to, groups))
+    if is_absolute(template) and not to.startswith("https://"):
+        raise BadRule("another site is given as `https://…`")
     if status == 200 and is_absolute(template):
         raise BadRule("a 200 needs a path on this site (proxying is not supported)")
     if (

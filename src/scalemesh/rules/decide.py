@@ -2,15 +2,18 @@
 
 Order: a site's canonical form of the path (Vercel's cleanUrls and trailingSlash), then rules in their order (redirects
 before files, the rest only where there is none), then files as the flavour looks for them, the fallback, and the
-nearest 404.html up the tree. Header rules are added to whatever is served.
+nearest 404.html up the tree. Header rules are added to whatever is served, on Cloudflare to redirects, too.
 """
 
 from collections.abc import Callable
 from urllib.parse import parse_qsl, quote, urlencode
 
+import msgspec
+
 from scalemesh.core.decision import Decision, Matched
 from scalemesh.core.manifest import Entry, Rule, Rules
 from scalemesh.rules.files import find, other_form
+from scalemesh.rules.html_handling import is_pages
 from scalemesh.rules.matching import Ready, Request, Values
 from scalemesh.rules.templates import PATH_SAFE, file_path, header_value, is_absolute, location
 
@@ -29,7 +32,7 @@ def decide(request: Request, lookup: Lookup, ready: Ready) -> Decision:
     if not ready.plain and (ruled := _by_rules(request, lookup, ready)):
         return _with_headers(ruled, request, ready)
     if rules.flavour == "cloudflare" and (moved := _canonical(request, lookup, rules)):
-        return moved
+        return _with_headers(moved, request, ready)
     return _with_headers(_by_files(request.path, lookup, rules), request, ready)
 
 
@@ -59,9 +62,11 @@ _QUERY_SAFE = PATH_SAFE + "?%"
 def _by_files(path: str, lookup: Lookup, rules: Rules) -> Decision:
     if (found := find(path, lookup, rules)) is not None:
         return Decision(status=200, file=found)
-    if rules.fallback is not None and lookup(rules.fallback) is not None:
+    missing = _nearest_404(path, lookup)
+    falls_back = rules.fallback is not None and lookup(rules.fallback) is not None
+    if falls_back and (missing is None or not is_pages(rules)):
         return Decision(status=200, file=rules.fallback)
-    return Decision(status=404, file=_nearest_404(path, lookup))
+    return Decision(status=404, file=missing)
 
 
 def _by_rules(request: Request, lookup: Lookup, ready: Ready) -> Decision | None:
@@ -139,7 +144,7 @@ def _merged(own: str, asked: str, rules: Rules) -> str:
 
 
 def _with_headers(decision: Decision, request: Request, ready: Ready) -> Decision:
-    if not ready.rules.headers or decision.location is not None:
+    if decision.location is not None and ready.rules.flavour != "cloudflare":
         return decision
     headers: dict[str, str] = {}
     without: set[str] = set()
@@ -156,14 +161,12 @@ def _with_headers(decision: Decision, request: Request, ready: Ready) -> Decisio
             appended = change.change == "append" and name in headers
             headers[name] = f"{headers[name]}, {value}" if appended else value
             without.discard(name)
-    return Decision(
-        status=decision.status,
-        file=decision.file,
-        proxy_to=decision.proxy_to,
-        proxy_headers=decision.proxy_headers,
-        headers=list(headers.items()),
-        without=sorted(without),
-        matched=matched,
+    if decision.location is not None:
+        headers.pop("cache-control", None)  # the edge's own
+    elif decision.status == 404 and is_pages(ready.rules):
+        headers["cache-control"] = "no-store"
+    return msgspec.structs.replace(
+        decision, headers=list(headers.items()), without=sorted(without - {*headers}), matched=matched
     )
 
 

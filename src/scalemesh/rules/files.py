@@ -19,6 +19,8 @@ def other_form(path: str, lookup: Lookup, rules: Rules) -> str | None:
     if path == "/":
         return None
     if rules.flavour == "cloudflare":
+        if html_handling.is_pages(rules) and (folder := html_handling.without_index(path, lookup)):
+            return folder
         page = html_handling.find(path, lookup, rules)
         right = path if page is None else html_handling.address(page, lookup, rules)
         return right if right != path else None

@@ -16,6 +16,7 @@ from scalemesh.rules.selectors import dynamic, exact, named, split_host
 CLOUDFLARE_MAX_RULES = 100
 CLOUDFLARE_MAX_CHARS = 2000
 _PLACEHOLDER = re.compile(r":([A-Za-z]\w*)")
+_PATH = re.compile(r"/|[A-Za-z][\w+.-]*://")
 _VARIABLE = re.compile(r"\*|" + _PLACEHOLDER.pattern)
 T = TypeVar("T", str, str | None)
 Pair = tuple[str, str | None]  # without a value the header is taken away
@@ -31,14 +32,15 @@ def parse_netlify(text: str, complaints: Complaints) -> list[HeaderRule]:
 
 
 def parse_cloudflare(text: str, complaints: Complaints) -> list[HeaderRule]:
-    found: list[HeaderRule] = []
+    """Of rules for the same path the last one counts, in the first one's place."""
+    found: dict[str, HeaderRule] = {}
     for line, path, pairs in _blocks(text, complaints, _cloudflare_pair, max_chars=CLOUDFLARE_MAX_CHARS):
         if len(found) == CLOUDFLARE_MAX_RULES:
             complaints.add(line, f"more than {CLOUDFLARE_MAX_RULES} rules: this one and those below are left out")
             break
         with complaints.about(line):
-            found.append(_cloudflare_rule(path, pairs, {"source": complaints.file, "line": line}))
-    return found
+            found[path] = _cloudflare_rule(path, pairs, {"source": complaints.file, "line": line})
+    return list(found.values())
 
 
 def netlify_value(text: str) -> str:
@@ -48,7 +50,7 @@ def netlify_value(text: str) -> str:
 
 def netlify_rule(path: str, pairs: Iterable[tuple[str, str]], place: dict[str, Any]) -> HeaderRule:
     check_length(path, "the path")
-    if path.startswith(("http://", "https://")):
+    if not path.startswith("/") and _PATH.match(path):
         raise BadRule("a path begins with `/` (hosts are not supported)")
     changes = [HeaderChange(name=name, value=[value]) for name, value in _joined(pairs).items()]
     return HeaderRule(**place, **_netlify_selector(path), ignore_case=True, headers=_some(changes))
@@ -75,8 +77,9 @@ def _cloudflare_rule(source: str, pairs: list[Pair], place: dict[str, Any]) -> H
     if source.count("*") > 1:
         raise BadRule("one `*` at most")
     host, path = split_host(source)
-    if host and (":" in re.sub(_PLACEHOLDER, "", host) or not source.startswith("https")):
-        raise BadRule("a host is given as `https://host/…`, without a port")
+    if not path.startswith("/") or (host and (":" in _PLACEHOLDER.sub("", host) or not source.startswith("https"))):
+        raise BadRule("a path begins with `/`, or with a host as in `https://host/…`, without a port")
+    path = re.split(r"[?#]", path)[0]
     selector, groups = cloudflare_selector(path)
     has, names = _cloudflare_host(host)
     if names.keys() & set(groups):
@@ -105,15 +108,14 @@ def _cloudflare_host(host: str) -> tuple[list[Condition], dict[str, str]]:
 def cloudflare_selector(path: str) -> tuple[dict[str, Any], list[str]]:
     """`*` → `splat`, `:name` → one segment; what it matches and the names of its groups."""
     check_length(path, "the path")
-    groups = [match[1] for match in _PLACEHOLDER.finditer(path)]
-    if "*" not in path and not groups:
+    names = [match[1] or "splat" for match in _VARIABLE.finditer(path)]
+    if not names:
         return exact(path), []
-    if len(set(groups)) != len(groups):
-        raise BadRule("two placeholders have the same name")
-    regex, names, at = "", [], 0
+    if len(set(names)) != len(names):
+        raise BadRule("two placeholders have the same name (that of `*` is `:splat`)")
+    regex, at = "", 0
     for match in _VARIABLE.finditer(path):
         regex += escape(path[at : match.start()]) + ("([^/]+)" if match[1] else "(.*)")
-        names.append(match[1] or "splat")
         at = match.end()
     return dynamic(regex + escape(path[at:])), names
 
@@ -129,7 +131,7 @@ def _blocks(
             continue
         if max_chars is not None and len(line) > max_chars:
             complaints.add(number, f"a line is longer than {max_chars} characters")
-        elif line.startswith(("/", "http://", "https://")):
+        elif _PATH.match(line):
             found.append((number, line, []))
         elif not found:
             complaints.add(number, "a header before the first path: a path begins with `/`")

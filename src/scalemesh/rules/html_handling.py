@@ -20,6 +20,19 @@ def find(path: str, lookup: Lookup, rules: Rules) -> str | None:
     return next((page for page in pages if address(page, lookup, rules) != page), None)
 
 
+def is_pages(rules: Rules) -> bool:
+    """Cloudflare Pages, not a Worker: their redirects differ in the status."""
+    return rules.flavour == "cloudflare" and rules.canonical_status == 308
+
+
+def without_index(path: str, lookup: Lookup) -> str | None:
+    """Cloudflare Pages: `/a/index` is `/a/`, also where nothing is there; None: the path has no such end."""
+    bare = path.removesuffix("/")
+    if not bare.endswith("/index") or lookup(path if path == bare else path + "index.html") is not None:
+        return None
+    return "/" + bare.removesuffix("index").lstrip("/\\")
+
+
 def address(file: str, lookup: Lookup, rules: Rules) -> str:
     """The path at which a file is served; its own where another file takes the shorter one."""
     if not rules.canonical or not file.endswith(".html"):

@@ -8,6 +8,7 @@ from scalemesh.core.manifest import Template
 from scalemesh.rules.complaints import BadRule
 
 PATH_SAFE = "/:@!$&'()*+,;=~"  # RFC 3986 pchar, and the separators between segments
+_QUERY_VALUE_SAFE = "/:@!$'()*,~?"  # all that neither ends a parameter's value nor means another character there
 _URL_SAFE = PATH_SAFE + "?#[]%"  # what the rule's author wrote is taken as written
 _VALUE_SAFE = "".join(map(chr, range(0x20, 0x7F)))
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -79,7 +80,7 @@ def location(template: Template, values: Mapping[str, str]) -> str | None:
         elif "#" in made:
             made += quote(value, safe=PATH_SAFE + "?")  # `/#/docs/:path*` of a router that lives in the fragment
         elif "?" in made:
-            made += quote(value, safe="/")
+            made += quote(value, safe=_QUERY_VALUE_SAFE)
         else:
             made += quote(value.lstrip("/") if made.endswith("/") else value, safe=PATH_SAFE)
     return made if absolute else "/" + made.lstrip("/\\")
