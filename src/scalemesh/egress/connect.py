@@ -1,7 +1,9 @@
 """Connections for httpcore to addresses that a stranger chose: each resolves, checks and pins."""
 
+import contextlib
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import httpcore
@@ -9,6 +11,21 @@ import httpcore
 from scalemesh.egress.guard import Guard
 
 MAX_TRIED = 3  # addresses of one name
+_left: ContextVar[int | None] = ContextVar("left", default=None)
+
+
+class TooMuch(httpcore.ProtocolError):
+    """More was read than `at_most` allows."""
+
+
+@contextlib.contextmanager
+def at_most(max_bytes: int) -> Iterator[None]:
+    """What this task reads inside, be it from one connection or, after that is lost, from another; else TooMuch."""
+    token = _left.set(max_bytes)
+    try:
+        yield
+    finally:
+        _left.reset(token)
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
@@ -52,6 +69,10 @@ class WatchedStream(httpcore.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         data = await self._inner.read(max_bytes, timeout)
         self._answered = True
+        if (left := _left.get()) is not None:
+            if len(data) > left:
+                raise TooMuch("The answer has no end.")
+            _left.set(left - len(data))
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:

@@ -106,6 +106,7 @@ REFUSED: dict[str, bytes] = {
     "head-endless": OK + b"X: " + b"a" * 300_000,
     "fields-endless": OK + b"".join(b"X%d: a\r\n" % number for number in range(30_000)),
     "switch-unasked": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nEVIL",
+    "interim-endless": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 20_000 + EVIL,
     "interim-only": b"HTTP/1.1 100 Continue\r\n\r\n",
 }  # fmt: skip
 

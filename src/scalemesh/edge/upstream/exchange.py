@@ -17,6 +17,7 @@ from scalemesh.edge.upstream.failures import Refusal
 from scalemesh.edge.upstream.incoming import BrokenOff
 from scalemesh.edge.upstream.pools import Pools
 from scalemesh.edge.upstream.target import Proxied
+from scalemesh.egress.connect import at_most
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ CONNECT_S = 10.0
 CLIENT_IDLE_S = 30.0  # without a byte of the body
 _TUNNEL_READ_BYTES = 64 * 1024
 _SMALL_BYTES = 512
+_HEAD_BYTES = 256 * 1024  # until an answer has begun: interim ones (1xx) before it have no end of their own
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _LOST = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
 
@@ -95,7 +97,8 @@ class Exchange:
 
     async def _ask(self, pool: httpcore.AsyncConnectionPool) -> httpcore.Response:
         async with asyncio.timeout(self._limits.timeout_s) as deadline:
-            response = await pool.handle_async_request(self._upstream_request(deadline))
+            with at_most(_HEAD_BYTES):
+                response = await pool.handle_async_request(self._upstream_request(deadline))
         if not response.extensions["network_stream"].get_extra_info("answered"):
             await self._pools.close(response)
             raise httpcore.RemoteProtocolError("The answer was there before its request.")
