@@ -1,6 +1,7 @@
 """`scalemesh detect | preview | explain`: what would happen to a folder, without a platform."""
 
 import enum
+import re
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -23,10 +24,20 @@ class Target(str, enum.Enum):  # noqa: UP042  typer shows StrEnum's members by n
     preview = "preview"
 
 
+_HEADER = re.compile(r"\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\U0010ffff]*")  # RFC 9110 §5
 FlavourOption = Annotated[
     Flavour | None, typer.Option(help="Whose rules; default: decided by the files that are present.")
 ]
-Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False, help="A folder.")]
+
+
+def _folder(path: Path) -> Path:
+    if path.is_dir():
+        return path
+    why = "is a file, not a folder" if path.exists() else "is not there"
+    raise InvalidInput(f"{path} {why}.", hint="Name the folder that holds the files.")
+
+
+Folder = Annotated[Path, typer.Argument(callback=_folder, help="A folder.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -77,8 +88,10 @@ def preview(
     """Serve a folder exactly as it would be deployed; Ctrl-C stops it."""
     from scalemesh.main.preview import preview as run
 
-    output.console.print(f"Serving {directory} at http://localhost:{port}  (Ctrl-C stops)", markup=False)
-    run(directory, port, flavour=None if flavour is None else flavour.value)
+    def ready(address: str) -> None:
+        output.console.print(f"Serving {directory} at {address}  (Ctrl-C stops)", markup=False)
+
+    run(directory, port, ready, None if flavour is None else flavour.value)
 
 
 def explain(
@@ -93,10 +106,10 @@ def explain(
 ) -> None:
     """Say what would be answered to a request, and which rule says so."""
     headers = dict(map(_header, header or []))
-    if Path(site).is_dir():
+    if not _is_deployment(site):
         from scalemesh.main.explain import explain as run
 
-        answer, complaints = run(Path(site), path, method, headers, None if flavour is None else flavour.value)
+        answer, complaints = run(_folder(Path(site)), path, method, headers, None if flavour is None else flavour.value)
     else:
         if flavour is not None:
             raise InvalidInput("--flavour is for folders: a deployment's was chosen when it was built.")
@@ -114,9 +127,13 @@ def explain(
     output.table(("", "ANSWER"), rows, empty="")
 
 
+def _is_deployment(site: str) -> bool:
+    return not Path(site).is_dir() and ("://" in site or site.startswith("dpl_"))
+
+
 def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon or not name.strip():
+    name, _, value = text.partition(":")
+    if not _HEADER.fullmatch(text):
         raise InvalidInput(f"{text!r} is not a header.", hint="Write 'Name: value'.")
     return name.strip().lower(), value.strip()
 

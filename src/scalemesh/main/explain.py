@@ -18,21 +18,27 @@ from scalemesh.rules.decide import decide
 from scalemesh.rules.matching import Ready, Request
 from scalemesh.rules.targets import parse_host, parse_path
 
+_PATH = "It begins with `/` and is written as in an address bar: /caf%C3%A9?page=2"
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 _NO_BYTES = BlobRef(sha256="0" * 64, size=0)  # a decision looks at names alone
 
 
 def explain(
     directory: Path, target: str, method: str, headers: Mapping[str, str], flavour: Flavour | None
 ) -> tuple[dict[str, Any], list[str]]:
-    """The answer as `shown` has it, and complaints about the rule files. Raises InvalidInput for a bad target."""
+    """The answer as `shown` has it, and complaints about the rule files. Raises InvalidInput for what is a 400."""
     raw, _, query = target.partition("?")
-    path = parse_path(raw.encode())
+    path = parse_path(os.fsencode(raw))
     if path is None:
-        raise InvalidInput(f"{raw!r} is not a path: it begins with a slash.", code="invalid_path", field="path")
+        raise InvalidInput(f"{raw!r} is not a path that an edge answers.", code="invalid_path", hint=_PATH)
+    if method.upper() not in _METHODS:
+        raise InvalidInput(f"{method!r} is not a method that an edge answers.", hint=f"Use {', '.join(_METHODS)}.")
     files = _files(directory)
     parsed = rules.of_folder(directory, files, flavour)
-    fields = {name.lower().encode(): value.encode("latin-1", "replace") for name, value in headers.items()}
-    host = parse_host(fields.get(b"host", b"")) or ""
+    fields = {name.lower().encode(): os.fsencode(value) for name, value in headers.items()}
+    host = parse_host(fields[b"host"]) if b"host" in fields else ""
+    if host is None:
+        raise InvalidInput(f"{headers['host']!r} is not a host.")
     request = Request(path=path, query=query, method=method.upper(), host=host, headers=fields)
     return shown(decide(request, files.get, Ready(parsed.rules))), parsed.complaints
 

@@ -24,7 +24,7 @@ from scalemesh.edge.fleet import Fleet
 from scalemesh.edge.index import Generation, IndexWriter
 from scalemesh.edge.listeners import listen
 from scalemesh.edge.misses import MissServer
-from scalemesh.errors import Unavailable
+from scalemesh.errors import BadSettings, Unavailable
 from scalemesh.main import rules
 from scalemesh.main.worker_config import worker_config
 from scalemesh.rules.read import Parsed
@@ -60,7 +60,10 @@ async def _preview(directory: Path, port: int, on_ready: Callable[[str], None], 
 @asynccontextmanager
 async def _serving(directory: Path, port: int, flavour: Flavour | None, settings: EdgeSettings) -> AsyncIterator[str]:
     """Its address."""
-    (listener,) = listen("127.0.0.1", port, 1)
+    try:
+        (listener,) = listen("127.0.0.1", port, 1)
+    except BadSettings as error:
+        raise BadSettings(error.message, code=error.code, hint="Choose another port with --port.") from error
     with tempfile.TemporaryDirectory(prefix="scalemesh-preview-") as temporary:
         folder = Path(temporary)
         blobs = Blobs(folder / "blobs", _Nowhere(), max_bytes=2**63)
