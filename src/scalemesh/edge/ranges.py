@@ -12,7 +12,7 @@ Span = tuple[int, int]  # first and last byte, both included
 MAX_RANGES = 16
 _GAP_BYTES = 128  # between two ranges, less than another part's headers take
 _FIELD = re.compile(rb"bytes=(.{1,1024})", re.IGNORECASE)
-_RANGE = re.compile(rb"[ \t]*(\d{0,18})-(\d{0,18})[ \t]*")
+_RANGE = re.compile(rb"[ \t]*(\d*)-(\d*)[ \t]*")
 
 
 def byte_ranges(headers: dict[bytes, bytes], etag: bytes, size: int) -> list[Span] | int:
