@@ -156,6 +156,8 @@ def _rule(
     has = [*([Condition(kind="host", pattern=escape(host))] if host else []), *asked, *_conditions(conditions)]
     template = destination(named(to, groups, values)) if to else []
     check_proxied(template, status)
+    if to.startswith("/.netlify/"):
+        raise BadRule(f"`{to}` is not there: functions and services of Netlify are not supported")
     if "splat" in groups and status in REDIRECTS:
         selector["unless"] += _arrived(selector["pattern"], to, host)
     return Rule(**place, **selector, has=has, status=status, to=template, force=force)
