@@ -78,13 +78,14 @@ def answers(case: Path) -> list[str]:
     for line in (case / "expected.txt").read_text().splitlines():
         if line.startswith("!") or not line.strip():
             continue
-        asked = line.partition(" => ")[0]
-        lines.append(f"{asked} => {shown(_ask(loaded, asked))}")
+        request = line.partition(" => ")[0]
+        method, target, headers = asked(request)
+        lines.append(f"{request} => {shown(loaded.answer(target, method, headers))}")
     return lines
 
 
-def _ask(loaded: Site, asked: str) -> Decision:
-    words, _, fields = asked.partition(" | ")
+def asked(line: str) -> tuple[str, str, dict[str, str]]:
+    """Method, target and headers of `[METHOD] TARGET [| Name: value …]`."""
+    words, _, fields = line.partition(" | ")
     method, _, target = words.rpartition(" ")
-    headers = dict(pair.split(": ", 1) for pair in fields.split(" | ") if pair)
-    return loaded.answer(target, method or "GET", headers)
+    return method or "GET", target, dict(pair.split(": ", 1) for pair in fields.split(" | ") if pair)
