@@ -39,9 +39,9 @@ def differences(site: Site, preview: Preview, line: str) -> list[str]:
 
 @pytest.mark.parametrize("case", list(cases()), ids=lambda case: case.name)
 def test_a_real_edge_answers_as_decided(case: Path, tmp_path: Path) -> None:
-    preview = Preview(laid_out(case, tmp_path))
+    site, preview = load(case), Preview(laid_out(case, tmp_path))
     try:
         lines = [line for line in (case / "expected.txt").read_text().splitlines() if not line.startswith("!")]
-        assert [found for line in lines for found in differences(load(case), preview, line.partition(" => ")[0])] == []
+        assert [found for line in lines for found in differences(site, preview, line.partition(" => ")[0])] == []
     finally:
         preview.stop()
