@@ -14,9 +14,16 @@ from scalemesh.core.manifest import Condition, HeaderChange, HeaderRule, Rule, T
 from scalemesh.rules import pathexp
 from scalemesh.rules.complaints import BadRule, Complaints
 from scalemesh.rules.json_lines import Lined
-from scalemesh.rules.limits import MAX_HEADERS_A_RULE, MAX_RULES, REDIRECTS, check_header, check_length
+from scalemesh.rules.limits import (
+    MAX_HEADERS_A_RULE,
+    MAX_RULES,
+    REDIRECTS,
+    check_header,
+    check_length,
+    check_status,
+)
 from scalemesh.rules.patterns import compiled
-from scalemesh.rules.selectors import destination, dynamic, exact
+from scalemesh.rules.selectors import check_proxied, destination, dynamic, exact
 from scalemesh.rules.templates import is_absolute
 from scalemesh.rules.vercel_conditions import conditions, group_names
 from scalemesh.rules.vercel_routes import parse_routes
@@ -25,6 +32,12 @@ T = TypeVar("T")
 Place = dict[str, Any]
 
 _EXCLUSIVE = ("cleanUrls", "trailingSlash", "redirects", "headers", "rewrites")
+_SELECTING = {"source", "has", "missing"}
+_KEYS = {  # those of its schema that mean something, or nothing at all, for a static site
+    "redirects": _SELECTING | {"destination", "permanent", "statusCode", "env"},
+    "rewrites": _SELECTING | {"destination", "statusCode", "env", "respectOriginCacheControl"},
+    "headers": _SELECTING | {"headers"},
+}
 _GROUP = re.compile(r"\$(?P<group>\d{1,2}|[A-Za-z]\w*)")
 _PARAMETER = re.compile(r"(?:\{:(?P<braced>[A-Za-z_]\w*)\}|:(?P<name>[A-Za-z_]\w*))[*+?]?|" + _GROUP.pattern)
 _AUTHORITY = re.compile(r"(https?://)([^/?#]*)", re.IGNORECASE)
@@ -81,6 +94,8 @@ def _each(lined: Lined, key: str, complaints: Complaints, make: Callable[[dict[s
         with complaints.about(line):
             if not isinstance(item, dict):
                 raise BadRule(f"an item of `{key}` must be an object")
+            if unknown := sorted(item.keys() - _KEYS[key]):
+                raise BadRule(f"`{unknown[0]}` is not supported in `{key}`")
             yield make(item, {"source": complaints.file, "line": line})
 
 
@@ -104,9 +119,13 @@ def _rewrite(item: dict[str, Any], place: Place) -> Rule:
     named = group_names(selector["has"])
     text = _string(item, "destination")
     to = destination(_destination(text, groups, named))
+    status = check_status(item.get("statusCode", 200))
+    if status in REDIRECTS:
+        raise BadRule(f"`statusCode` {status} is for `redirects`")
+    check_proxied(to, status)
     if is_absolute(to) and not _uses_names(text, {*groups, *named}):
         to = _with_parameters(_destination(text.partition("#")[0], groups, named), groups, named)
-    return Rule(**place, **selector, status=200, to=to)
+    return Rule(**place, **selector, status=status, to=to)
 
 
 def _uses_names(text: str, known: set[str]) -> bool:
