@@ -52,7 +52,10 @@ def netlify_rule(path: str, pairs: Iterable[tuple[str, str]], place: dict[str, A
     check_length(path, "the path")
     if not path.startswith("/") and _PATH.match(path):
         raise BadRule("a path begins with `/` (hosts are not supported)")
-    changes = [HeaderChange(name=name, value=[value]) for name, value in _joined(pairs).items()]
+    values = _joined(pairs)
+    if "basic-auth" in values:
+        raise BadRule("`Basic-Auth` is not supported: this path asks for no password")
+    changes = [HeaderChange(name=name, value=[value]) for name, value in values.items()]
     return HeaderRule(**place, **_netlify_selector(path), ignore_case=True, headers=_some(changes))
 
 
