@@ -98,8 +98,8 @@ def _table(table: dict[str, Any], file: str, line: int) -> Rule:
     if not isinstance(source, str) or not (to is None or isinstance(to, str)):
         raise BadRule("a redirect needs `from` and `to`, both strings")
     status = table.get("status")
-    if isinstance(status, str) and status.isdecimal():
-        status = int(status[:4])
+    if isinstance(status, str) and (match := _STATUS.fullmatch(status)):
+        status = int(match[1])  # without a meaning for its `!` here: that is `force`
     if status is not None and (not isinstance(status, int) or isinstance(status, bool)):
         raise BadRule("`status` must be a number")
     if table.keys() & {"signed", "signing", "sign"}:
