@@ -14,6 +14,7 @@ Mode = Literal["words", "substring", "regex"]
 MAX_QUERY = 500
 MAX_SPANS = 100
 SEARCH_S = 10
+TOO_LONG = "search_too_long"
 LIKE = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
 """For str.translate: what LIKE would read as a pattern, escaped with a backslash."""
 # A word may follow a colour's escape, whose last letter is no part of it.
@@ -118,7 +119,7 @@ def _compile(pattern: str) -> Any:
 def too_long() -> InvalidInput:
     return InvalidInput(
         f"q: searching took more than {SEARCH_S} s",
-        code="search_too_long",
+        code=TOO_LONG,
         field="q",
         hint="Search one deployment, a shorter time, or for a word of three letters and more.",
     )

@@ -145,6 +145,12 @@ class ArchiveContract(ABC):
         await archive.append(lines(0, 1))
         await archive.append(lines(0, 1))
         assert numbers(await archive.find([DEPLOYMENT], Search("line"))) == [0, 1]
+        assert numbers(await archive.find([DEPLOYMENT, "dpl_b"], Search("line"), limit=2)) == [0, 1]
+
+    async def test_a_page_of_lines_that_came_twice_is_full(self, archive: Archive) -> None:
+        await archive.append(lines(*range(10)))
+        await archive.append(lines(*range(10)))
+        assert numbers(await archive.read(DEPLOYMENT, limit=7)) == [0, 1, 2, 3, 4, 5, 6]
 
     async def test_refuses_what_is_no_expression(self, archive: Archive) -> None:
         with pytest.raises(InvalidInput, match="regular expression"):

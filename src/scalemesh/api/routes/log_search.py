@@ -71,7 +71,10 @@ async def search_logs(
     limit: Limit = 50,
     context: Context = 0,
 ) -> Page[HitView]:
-    """Lines that match in the logs of all deployments: newest deployment first, each log in its order."""
+    """Lines that match in the logs of all deployments: newest deployment first, each log in its order.
+
+    A page takes five seconds at the most. With a `next` there is more to search, however few hits the page has.
+    """
     return _page(await services.deployments.log.search_project(actor, project, search, cursor, limit, context))
 
 

@@ -1,11 +1,11 @@
 """Logs in ClickHouse: one table in reading order, merged so that a line counts once.
 
-A line that came twice lies there twice until parts are merged, side by side in the sorting key: `LIMIT 1 BY` on read
-keeps the one that came first. Inserts are gathered by the server and answered when they are on its disk.
+A line that came twice lies there twice until parts are merged, side by side in the sorting key: the one that came first
+is read. Inserts are gathered by the server and answered when they are on its disk.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import starmap
+from itertools import islice, starmap
 from typing import Any, Self
 
 from scalemesh.core.logs import LogLine
@@ -78,7 +78,7 @@ class ClickHouseArchive(Archive):
         else:
             values["all"] = list(deployments)
             where = "deployment IN {all:Array(String)} AND (deployment != {first:String} OR seq >= {after:UInt64})"
-            order = "indexOf({all:Array(String)}, deployment), seq"
+            order = "transform(deployment, {all:Array(String)}, range(length({all:Array(String)})), 0), seq"
         return await self._lines(" AND ".join([where, *wanted]), order, values, limit)
 
     async def delete(self, deployment: str) -> None:
@@ -86,9 +86,17 @@ class ClickHouseArchive(Archive):
         await self._client.command(sql, {"deployment": deployment})
 
     async def _lines(self, where: str, order: str, values: Mapping[str, Any], limit: int) -> list[LogLine]:
-        sql = f"{_SELECT} WHERE {where} ORDER BY {order}, came DESC LIMIT 1 BY deployment, seq LIMIT {int(limit)}"
-        found = await self._client.query(sql, values, _BOUNDED)
-        return list(starmap(_line, found.result_rows))
+        """Not by LIMIT 1 BY: for that the server sorts all that matches, and not just the first rows."""
+        rows = limit
+        while True:
+            sql = f"{_SELECT} WHERE {where} ORDER BY {order}, came DESC LIMIT {rows:d}"
+            found = (await self._client.query(sql, values, _BOUNDED)).result_rows
+            once: dict[tuple[str, int], Sequence[Any]] = {}
+            for row in found:
+                once.setdefault((row[0], row[2]), row)
+            if len(once) >= limit or len(found) < rows:
+                return list(islice(starmap(_line, once.values()), limit))
+            rows *= 2
 
 
 def _conditions(search: Search) -> tuple[list[str], dict[str, Any]]:

@@ -64,4 +64,6 @@ CREATE TABLE IF NOT EXISTS {ACCESS_TOTALS} (
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(at)
 ORDER BY (project, at, status, cache, spool, number)""",
+    # Where no index helps, a search is as fast as texts are unpacked: twice as fast as with ZSTD, for twice the disk.
+    f"ALTER TABLE {TABLE} MODIFY COLUMN text String CODEC(LZ4)",
 )
