@@ -62,16 +62,21 @@ class HttpLogStream:
                 return
 
     async def _with_heartbeats(self, messages: AsyncIterator[msgspec.Struct]) -> AsyncIterator[Any]:
+        """A busy log gets them, too: they are when a reader who may not read any more is found."""
+        clock = asyncio.get_running_loop().time
         stopping = asyncio.create_task(self._services.stopping.wait())
         waiting = asyncio.ensure_future(anext(messages, None))
+        beat_at = clock() + HEARTBEAT_S
         try:
             while True:
-                await asyncio.wait({waiting, stopping}, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+                pause_s = max(beat_at - clock(), 0)
+                await asyncio.wait({waiting, stopping}, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
                 if stopping.done():
                     return
-                if not waiting.done():
+                if not waiting.done() or clock() >= beat_at:
                     await self._state()
                     yield {"type": "heartbeat"}
+                    beat_at = clock() + HEARTBEAT_S
                     continue
                 message = waiting.result()
                 if message is None:

@@ -1,5 +1,7 @@
 """The API over real services on a real database, asked through ASGI, without a network."""
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -7,13 +9,14 @@ from typing import Any, cast
 
 import httpx
 import pytest
+import uvicorn
 from blockbuster import blockbuster_ctx
 
 from scalemesh.accounts import Actor
-from scalemesh.api import Services, create_app
+from scalemesh.api import GatheringWebSockets, Services, create_app
 from scalemesh.db.tables import Role
 from scalemesh.sources import Peek, Sources
-from scalemesh.testing.factories import Kit
+from scalemesh.testing.factories import Agent, Kit
 
 URL = "http://localhost:8000"
 
@@ -79,3 +82,27 @@ async def api(kit: Kit, services: Services) -> AsyncIterator[Api]:
         made = Api(kit, services, http, await token_of(kit, "acme"), await token_of(kit, "globex"))
         with blockbuster_ctx("scalemesh"):  # what blocks the event loop fails: builds are dispatched from it, too
             yield made
+
+
+@pytest.fixture
+async def port(services: Services) -> AsyncIterator[int]:
+    """The application behind the server that it runs on in production."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        config = uvicorn.Config(
+            create_app(services), ws=GatheringWebSockets, lifespan="off", log_config=None, access_log=False
+        )
+        server = uvicorn.Server(config)
+        running = asyncio.create_task(server._serve([listener]))
+        yield int(listener.getsockname()[1])
+        server.should_exit = True
+        await running
+
+
+@pytest.fixture
+async def agent(api: Api) -> Agent:
+    actor = await api.actor()
+    await api.kit.project(actor)
+    await api.kit.queued(actor)
+    return await api.kit.launched()

@@ -2,44 +2,18 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from scalemesh.api import GatheringWebSockets, Services, create_app, stream
+from scalemesh.api import Services, stream
 from scalemesh.core.logs import LogLine
 from scalemesh.testing.factories import Agent
 from tests.integration.api.conftest import URL, Api
-
-
-@pytest.fixture
-async def port(services: Services) -> AsyncIterator[int]:
-    """The application behind the server that it runs on in production."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        config = uvicorn.Config(
-            create_app(services), ws=GatheringWebSockets, lifespan="off", log_config=None, access_log=False
-        )
-        server = uvicorn.Server(config)
-        running = asyncio.create_task(server._serve([listener]))
-        yield int(listener.getsockname()[1])
-        server.should_exit = True
-        await running
-
-
-@pytest.fixture
-async def agent(api: Api) -> Agent:
-    actor = await api.actor()
-    await api.kit.project(actor)
-    await api.kit.queued(actor)
-    return await api.kit.launched()
 
 
 @asynccontextmanager
