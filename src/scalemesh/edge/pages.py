@@ -13,6 +13,7 @@ _MAX_ACCEPTS = 16  # different Accept-Encoding fields remembered for one page
 _PAGE_COST = 2048  # keys, objects, headers
 
 _NEVER_WITHOUT = frozenset({"etag", "accept-ranges", "content-encoding", "vary", "x-robots-tag"})
+_OF_304 = frozenset({"cache-control", "content-location", "etag", "expires", "vary"})  # RFC 9110 §15.4.5
 REVALIDATE = "public, max-age=0, must-revalidate"
 IMMUTABLE = "public, max-age=31536000, immutable"
 
@@ -38,7 +39,7 @@ class Representation:
     @property
     def not_modified(self) -> Response:
         if self._not_modified is None:
-            validators = [line for line in self.lines if line[0] in {"ETag", "Cache-Control", "Vary"}]
+            validators = [line for line in self.lines if line[0].lower() in _OF_304]
             self._not_modified = Response(304, head(*validators))
         return self._not_modified
 

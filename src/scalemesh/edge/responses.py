@@ -2,6 +2,7 @@
 
 import http
 import time
+from collections.abc import Sequence
 
 from scalemesh.edge.blobfiles import OpenBlob
 
@@ -126,8 +127,8 @@ place-content:center;min-height:90vh;text-align:center;margin:0 1rem}}h1{{font-s
 """
 
 
-def own_page(status: int, text: str, *, extra: tuple[tuple[str, str], ...] = ()) -> Response:
-    """A page of the edge itself, never of a site; never cached."""
+def own_page(status: int, text: str, *, extra: Sequence[tuple[str, str]] = ()) -> Response:
+    """A page of the edge itself, never of a site; never cached, unless `extra` says otherwise."""
     body = _PAGE.format(title=f"{status} {http.HTTPStatus(status).phrase}", text=text).encode()
     lines = (
         ("Content-Type", "text/html; charset=utf-8"),
@@ -135,18 +136,19 @@ def own_page(status: int, text: str, *, extra: tuple[tuple[str, str], ...] = ())
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
     )
-    return Response(status, head(*lines, *extra), body)
+    replaced = {name.lower() for name, _ in extra}
+    return Response(status, head(*(line for line in lines if line[0].lower() not in replaced), *extra), body)
 
 
 UNKNOWN_HOST = own_page(404, "No site is deployed at this address.")
 NO_ROUTES_YET = own_page(503, "This edge is starting. Try again in a moment.", extra=(("Retry-After", "1"),))
-NOT_FOUND = own_page(404, "This page does not exist.")
 WITHOUT_PAGE = {
-    403: own_page(403, "This page is not for you."),
-    404: NOT_FOUND,
-    410: own_page(410, "This page is gone."),
-    451: own_page(451, "This page cannot be shown for legal reasons."),
+    403: "This page is not for you.",
+    404: "This page does not exist.",
+    410: "This page is gone.",
+    451: "This page cannot be shown for legal reasons.",
 }
+NOT_FOUND = own_page(404, WITHOUT_PAGE[404])
 NO_BLOB = own_page(503, "This file cannot be had right now. Try again in a moment.", extra=(("Retry-After", "2"),))
 REFUSALS = {
     400: own_page(400, "This request is not valid HTTP."),

@@ -273,7 +273,8 @@ def _without_file(decision: Decision) -> Response:
     if decision.location is not None:
         lines += [("Location", decision.location), ("Cache-Control", "public, max-age=0, must-revalidate")]
     elif decision.status in responses.WITHOUT_PAGE:
-        return responses.WITHOUT_PAGE[decision.status]
+        of_page = [line for line in lines if line[0] != "Content-Type"]
+        return responses.own_page(decision.status, responses.WITHOUT_PAGE[decision.status], extra=of_page)
     if decision.status != 204:
         lines.append(("Content-Length", "0"))
     return Response(decision.status, head(*lines))

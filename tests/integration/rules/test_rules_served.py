@@ -137,6 +137,23 @@ def test_explain_says_what_the_edge_answers(vercel: Preview, target: str) -> Non
     assert (explained["status"], explained["location"]) == (answer.status, answer.headers.get("location"))
 
 
+def test_headers_of_all_paths_are_on_every_answer(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("home")
+    (tmp_path / "_redirects").write_text("/old / 301\n")
+    own = "Cache-Control: max-age=9\n  Content-Type: text/x\n  Expires: Thu, 01 Dec 2033 16:00:00 GMT\n  X-Own: 1"
+    (tmp_path / "_headers").write_text(f"/*\n  {own}\n")
+    preview = Preview(tmp_path)
+    try:
+        page, missing = preview.get("/"), preview.get("/nope")
+        assert (missing.status, missing.headers["x-own"]) == (404, "1")
+        assert missing.headers["cache-control"] == "max-age=9"
+        assert missing.headers["content-type"] == "text/html; charset=utf-8", "of the edge's own page"
+        again = preview.get("/", If_None_Match=page.headers["etag"])
+        assert (again.status, again.headers["expires"]) == (304, "Thu, 01 Dec 2033 16:00:00 GMT")
+    finally:
+        preview.stop()
+
+
 def test_a_status_of_a_rule_with_its_page(tmp_path: Path) -> None:
     preview = Preview(write(tmp_path, "netlify"))
     try:
