@@ -56,10 +56,12 @@ def serve(
 def doctor(data_dir: DataDir = None, json: output.Json = False) -> None:
     """Say what isolates and limits builds here, and what is missing.
 
-    Sandbox, limits, toolchains, git, disk: each with how to mend it. Exit code 1 where builds would be refused.
+    Sandbox, limits, toolchains, git, disk, log bus, and how to mend each. Exit code 1 where builds would be refused.
     """
     from scalemesh.main.doctor import examine
+    from scalemesh.main.process import configure_log
 
+    configure_log("warning")
     findings = examine(data_dir=data_dir)
     if json:
         output.as_json([{"name": f.name, "ok": f.ok, "detail": f.detail, "fix": f.fix} for f in findings])
@@ -84,7 +86,9 @@ def gc(
     The platform does it once a day by itself.
     """
     from scalemesh.main.gc import collect
+    from scalemesh.main.process import configure_log
 
+    configure_log("warning")
     gone = collect(data_dir=data_dir, dry_run=dry_run)
     if json:
         output.as_json({"blobs": gone.blobs, "bytes": gone.bytes, "kept": gone.kept, "dry_run": dry_run})

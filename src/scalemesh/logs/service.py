@@ -84,6 +84,10 @@ class LogService:
         """
         return tail(self._archive, self._bus, deployment, after, end=end, poll_s=poll_s)
 
+    async def count_set_aside(self) -> int:
+        """See Bus.count_set_aside."""
+        return await self._bus.count_set_aside()
+
     async def delete(self, deployment: str) -> None:
         """Forget a deployment's log; nothing happens on the second call."""
         await self._archive.delete(deployment)

@@ -2,13 +2,14 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+import structlog
 
 from scalemesh.core.logs import LogLine
-from scalemesh.errors import Unavailable
+from scalemesh.errors import InvalidInput, Unavailable
 from scalemesh.logs.access.base import Wanted
 from scalemesh.logs.archive.memory import MemoryArchive
 from scalemesh.logs.bus.base import Bus, Subscription
@@ -58,6 +59,20 @@ class BusContract(ABC):
             await bus.publish([])
             await bus.publish(lines(0))
             assert await archived(archive, 1) == [0]
+
+    async def test_what_the_archive_refuses_is_told_its_publisher_or_kept_aside_and_counted(self, bus: Bus) -> None:
+        told, archive = 0, RefusingArchive(refused=5)
+        with structlog.testing.capture_logs():
+            async with pumping(bus, archive):
+                for seq in (4, 5, 6):
+                    try:
+                        await bus.publish(lines(seq))
+                    except InvalidInput:
+                        told += 1
+                assert await archived(archive, 2) == [4, 6]
+        kept = await bus.list_set_aside()
+        assert [(one.deployment, one.reason) for one in kept] == [(DEPLOYMENT, "cannot be kept")] * (1 - told)
+        assert await bus.count_set_aside() == len(kept)
 
     async def test_many_publishers_at_once(self, bus: Bus, archive: MemoryArchive) -> None:
         deployments = [f"dpl_{number}" for number in range(20)]
@@ -128,6 +143,19 @@ class BusContract(ABC):
     async def test_closing_twice_is_no_trouble(self, bus: Bus) -> None:
         await bus.__aexit__(None, None, None)
         await bus.__aexit__(None, None, None)
+
+
+class RefusingArchive(MemoryArchive):
+    """Keeps all lines but one."""
+
+    def __init__(self, refused: int) -> None:
+        super().__init__()
+        self._refused = refused
+
+    async def append(self, lines: Sequence[LogLine]) -> None:
+        if self._refused in numbers(lines):
+            raise InvalidInput("cannot be kept")
+        await super().append(lines)
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """The bus contract over real brokers, and what is their own: kills, restarts, pumps that die, batches set aside."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -9,8 +9,7 @@ import pytest
 import structlog
 
 from scalemesh.core.documents import encode
-from scalemesh.core.logs import LogLine
-from scalemesh.errors import BadSettings, InvalidInput, Unavailable
+from scalemesh.errors import BadSettings, Unavailable
 from scalemesh.logs import tail
 from scalemesh.logs.archive.memory import MemoryArchive
 from scalemesh.logs.bus import redis
@@ -168,31 +167,6 @@ async def test_redis_is_trimmed_only_below_what_pumps_have_committed(
     assert await redis_bus._redis.xlen(redis.STREAM) <= 200
 
 
-async def test_redis_keeps_what_is_set_aside_with_its_reason(redis_bus: RedisBus) -> None:
-    await _sets_aside(redis_bus)
-
-
-@pytest.mark.matrix
-async def test_kafka_keeps_what_is_set_aside_with_its_reason(kafka_bus: KafkaBus) -> None:
-    await _sets_aside(kafka_bus)
-
-
-async def _sets_aside(bus: Bus, seq: int = 5) -> None:
-    class Refusing(MemoryArchive):
-        async def append(self, lines: Sequence[LogLine]) -> None:
-            if seq in numbers(lines):
-                raise InvalidInput("cannot be kept")
-            await super().append(lines)
-
-    archive = Refusing()
-    async with pumping(bus, archive):
-        for each in (seq - 1, seq, seq + 1):
-            await bus.publish(lines(each))
-        assert await archived(archive, 2) == [seq - 1, seq + 1]
-    (found,) = await bus.list_set_aside()
-    assert (found.deployment, found.reason) == (DEPLOYMENT, "cannot be kept")
-
-
 async def test_what_is_no_log_line_is_set_aside_and_the_others_pass(redis_bus: RedisBus) -> None:
     archive = MemoryArchive()
     await redis_bus._redis.xadd(redis.STREAM, {"deployment": DEPLOYMENT, "lines": b"nonsense"})
@@ -201,3 +175,4 @@ async def test_what_is_no_log_line_is_set_aside_and_the_others_pass(redis_bus: R
             await redis_bus.publish(lines(0))
             assert await archived(archive, 1) == [0]
     assert [each.data for each in await redis_bus.list_set_aside()] == [b"nonsense"]
+    assert await redis_bus.count_set_aside() == 1

@@ -16,7 +16,7 @@ from scalemesh.core.clock import now_ms
 from scalemesh.deployments import counts
 from scalemesh.errors import Unavailable
 
-_READY_S = 3
+_ANSWER_S = 3
 
 router = APIRouter(route_class=DocumentRoute)
 
@@ -35,7 +35,7 @@ async def alive() -> Health:
 async def ready(services: Wired) -> Health:
     """The database answers, too."""
     try:
-        async with asyncio.timeout(_READY_S):
+        async with asyncio.timeout(_ANSWER_S):
             await services.deployments.routes.version()
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         raise Unavailable("The database does not answer.", code="database_unavailable") from error
@@ -53,11 +53,21 @@ async def metrics(request: Request, services: Wired) -> Response:
     gauges["scalemesh_edge_access_dropped"] = {
         f'edge="{edge}"': count for edge, count in services.metrics.access_dropped.items()
     }
+    gauges["scalemesh_logs_set_aside"] = await _set_aside(services)
     return Response(services.metrics.render(gauges), media_type="text/plain; version=0.0.4")
 
 
 async def _deployments(services: Services) -> dict[str, float]:
     return {f'state="{state}"': count for state, count in (await counts.by_state(services.db)).items()}
+
+
+async def _set_aside(services: Services) -> dict[str, float]:
+    """No value where the log bus does not answer: the others are needed then, and soon."""
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            return {"": await services.logs.count_set_aside()}
+    except (Unavailable, TimeoutError):
+        return {}
 
 
 def _is_local(request: Request) -> bool:

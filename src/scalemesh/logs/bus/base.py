@@ -82,6 +82,10 @@ class Bus(ABC):
     async def set_aside(self, delivery: Delivery, reason: str) -> None:
         """Pump: the archive will never take this one; keep it out of the way of the others, with its reason."""
 
+    async def count_set_aside(self) -> int:
+        """How many batches are kept aside; 0 where their publisher has been told instead. Raises Unavailable."""
+        return 0
+
     async def list_set_aside(self) -> list[SetAside]:
-        """The latest batches set aside, for operators. None where their publisher has been told instead."""
+        """The latest of them first, for operators. Raises Unavailable."""
         return []

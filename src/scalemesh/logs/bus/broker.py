@@ -116,6 +116,9 @@ class BrokerBus(Bus):
         for record in _written(delivery):
             await self._keep_aside(delivery.receipt, record, reason)
 
+    async def count_set_aside(self) -> int:
+        return await self._insist(self._count_aside)
+
     async def list_set_aside(self) -> list[SetAside]:
         return await self._insist(lambda: self._list_aside(SET_ASIDE_SHOWN))
 
@@ -142,6 +145,10 @@ class BrokerBus(Bus):
     @abstractmethod
     async def _add_aside(self, record: Record, reason: str) -> None:
         """Durable on return."""
+
+    @abstractmethod
+    async def _count_aside(self) -> int:
+        """All that are kept."""
 
     @abstractmethod
     async def _list_aside(self, limit: int) -> list[SetAside]:

@@ -8,6 +8,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -133,13 +134,16 @@ class KafkaBus(BrokerBus):
     async def _add_aside(self, record: Record, reason: str) -> None:
         await self._produce(self._aside, record, [("reason", reason.encode())])
 
+    async def _count_aside(self) -> int:
+        async with self._reading() as consumer:
+            begin, end = await self._aside_range(consumer)
+            return end - begin
+
     async def _list_aside(self, limit: int) -> list[SetAside]:
-        consumer = await _started(AIOKafkaConsumer(**self._client))
-        try:
+        async with self._reading() as consumer:
             partition = TopicPartition(self._aside, 0)
             consumer.assign([partition])
-            end = (await consumer.end_offsets([partition]))[partition]
-            begin = (await consumer.beginning_offsets([partition]))[partition]
+            begin, end = await self._aside_range(consumer)
             consumer.seek(partition, max(begin, end - limit))
             found: list[SetAside] = []
             while await consumer.position(partition) < end:
@@ -147,23 +151,23 @@ class KafkaBus(BrokerBus):
                     _set_aside(message) for message in (await consumer.getmany(partition, timeout_ms=1000))[partition]
                 ]
             return found[::-1]
-        finally:
-            await consumer.stop()
+
+    async def _aside_range(self, consumer: AIOKafkaConsumer) -> tuple[int, int]:
+        """From the first record that is kept to behind the last one."""
+        partition = TopicPartition(self._aside, 0)
+        begins, ends = await consumer.beginning_offsets([partition]), await consumer.end_offsets([partition])
+        return begins[partition], ends[partition]
 
     async def _end(self) -> dict[TopicPartition, int]:
-        consumer = await _started(AIOKafkaConsumer(**self._client))
-        try:
+        async with self._reading() as consumer:
             numbers = await self._connected().partitions_for(self._topic)
             ends: dict[TopicPartition, int] = await consumer.end_offsets(
                 [TopicPartition(self._topic, n) for n in numbers]
             )
             return ends
-        finally:
-            await consumer.stop()
 
     async def _follow(self, position: Mapping[TopicPartition, int]) -> AsyncIterator[tuple[Any, Record]]:
-        consumer = await _started(AIOKafkaConsumer(**self._client, fetch_max_wait_ms=_LIVE_POLL_MS))
-        try:
+        async with self._reading(fetch_max_wait_ms=_LIVE_POLL_MS) as consumer:
             positions = dict(position)
             consumer.assign(list(positions))
             for partition, offset in positions.items():
@@ -171,6 +175,13 @@ class KafkaBus(BrokerBus):
             async for message in consumer:
                 positions[TopicPartition(message.topic, message.partition)] = message.offset + 1
                 yield positions, _record(message)
+
+    @asynccontextmanager
+    async def _reading(self, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+        """A consumer in no group."""
+        consumer = await _started(AIOKafkaConsumer(**self._client, **options))
+        try:
+            yield consumer
         finally:
             await consumer.stop()
 

@@ -167,6 +167,9 @@ class RedisBus(BrokerBus):
     async def _add_aside(self, record: Record, reason: str) -> None:
         await self._redis.xadd(ASIDE, {"deployment": record.deployment, "reason": reason, "lines": record.data})
 
+    async def _count_aside(self) -> int:
+        return int(await self._redis.xlen(ASIDE))
+
     async def _list_aside(self, limit: int) -> list[SetAside]:
         messages = await self._redis.xrevrange(ASIDE, count=limit)
         return [
