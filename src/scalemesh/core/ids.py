@@ -5,8 +5,11 @@ https://github.com/ulid/spec), so ids of one prefix sort by creation time and se
 """
 
 import hashlib
+import re
 import secrets
 import time
+
+from scalemesh.errors import InvalidInput
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 HOST_ID_LENGTH = 12  # 60 random bits
@@ -16,6 +19,13 @@ def new_id(prefix: str, now_ms: int | None = None) -> str:
     """A new row id, such as `dpl_01jd…`. Prefixes: usr team prj dpl att tok edg env prm."""
     stamp = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     return f"{prefix}_{_base32((stamp << 80) | secrets.randbits(80), 26)}"
+
+
+def check_cursor(prefix: str, cursor: str) -> str:
+    """The id that a page ended with. Raises InvalidInput for what cannot be one of this prefix."""
+    if not re.fullmatch(rf"{prefix}_[{ALPHABET}]{{26}}", cursor):
+        raise InvalidInput("That is not a cursor of this list.", code="invalid_cursor", field="cursor")
+    return cursor
 
 
 def new_host_id() -> str:

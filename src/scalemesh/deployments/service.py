@@ -13,6 +13,7 @@ from scalemesh.accounts import Actor, authorize
 from scalemesh.artifacts.store import BlobStore
 from scalemesh.core.build import Credentials, GitSource, Source, UploadSource
 from scalemesh.core.clock import now_ms
+from scalemesh.core.ids import check_cursor
 from scalemesh.core.logs import LogLine
 from scalemesh.core.page import Page
 from scalemesh.core.state import TERMINAL, Event, State
@@ -145,8 +146,8 @@ class Deployments:
             if project_ref is not None:
                 project = await self._projects.find(session, actor, project_ref, "deployment:read")
                 query = query.where(Deployment.project_id == project.id)
-            if cursor:
-                query = query.where(Deployment.id < cursor)
+            if cursor is not None:
+                query = query.where(Deployment.id < check_cursor("dpl", cursor))
             rows = (await session.scalars(query.order_by(Deployment.id.desc()).limit(limit + 1))).all()
             items = [*await self._lookup.views(session, actor, rows[:limit])]
         return Page(items, items[-1].id if len(rows) > limit else None)

@@ -11,7 +11,7 @@ from scalemesh.accounts import Actor, authorize
 from scalemesh.core.build import BuildSettings, Credentials
 from scalemesh.core.clock import now_ms
 from scalemesh.core.documents import decode, encode
-from scalemesh.core.ids import new_id, new_secret
+from scalemesh.core.ids import check_cursor, new_id, new_secret
 from scalemesh.core.page import Page
 from scalemesh.core.state import State
 from scalemesh.db import Database, Wakeup
@@ -78,8 +78,8 @@ class Projects:
         authorize(actor, "project:read")
         limit = min(max(limit, 1), MAX_PAGE)
         query = select(Project).where(Project.team_id == actor.team_id).order_by(Project.id.desc()).limit(limit + 1)
-        if cursor:
-            query = query.where(Project.id < cursor)
+        if cursor is not None:
+            query = query.where(Project.id < check_cursor("prj", cursor))
         async with self._db.read() as session:
             rows = (await session.scalars(query)).all()
             items = [*await self._views(session, actor, rows[:limit])]

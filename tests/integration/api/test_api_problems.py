@@ -36,6 +36,19 @@ async def test_routing_and_parameters(api: Api, method: str, path: str, status: 
     assert (found["status"], found["code"]) == (status, code)
 
 
+@pytest.mark.parametrize(
+    "of", ["projects", "projects/blog/deployments", "projects/blog/access", "deployments/{id}/files"]
+)
+async def test_cursor_of_no_page_is_refused(api: Api, of: str) -> None:
+    actor = await api.actor()
+    await api.kit.project(actor)
+    await api.kit.ready(actor)
+    (made,) = (await api.ok("GET", "/v1/projects/blog/deployments"))["items"]
+    for cursor in ("", "none", "dpl_none", f"tok_{'0' * 26}", "%00", "1.2.3"):
+        found = await problem(api, "GET", f"/v1/{of.format(id=made['id'])}?cursor={cursor}")
+        assert (found["status"], found["code"], found["field"]) == (422, "invalid_cursor", "cursor")
+
+
 async def test_405_names_what_is_allowed(api: Api) -> None:
     assert (await api.ask("PUT", "/v1/me")).headers["allow"] == "GET"
 

@@ -86,7 +86,7 @@ async def list_access(
     """Single requests, newest first. Where there were many at once, these are some of them: see `rate`."""
     row = await services.projects.row(actor, project)
     wanted = Wanted(row.id, _ms(since, 0), _ms(until, MAX_AT), statuses)
-    found = await services.logs.access.records(wanted, _place(cursor) if cursor else None, limit + 1)
+    found = await services.logs.access.records(wanted, None if cursor is None else _place(cursor), limit + 1)
     more = _id(found[limit - 1].place) if len(found) > limit else None
     return Page([_view(one) for one in found[:limit]], more)
 

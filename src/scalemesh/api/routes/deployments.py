@@ -11,6 +11,7 @@ from scalemesh.api.services import Wired
 from scalemesh.core.decision import Decision
 from scalemesh.core.page import Page
 from scalemesh.deployments import DeploymentView, FileView, NewDeployment, RulesView
+from scalemesh.errors import InvalidInput
 
 MAX_DEPLOYMENT_BYTES = 32 * 1024**2  # an upload lists its files
 
@@ -81,7 +82,10 @@ async def list_files(
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> Page[FileView]:
     """What it serves, by path."""
-    rest = [file for file in await services.deployments.contents.files(actor, deployment) if file.path > (cursor or "")]
+    found = await services.deployments.contents.files(actor, deployment)
+    if cursor is not None and all(file.path != cursor for file in found):
+        raise InvalidInput("That is not a cursor of this list.", code="invalid_cursor", field="cursor")
+    rest = [file for file in found if file.path > (cursor or "")]
     return Page(rest[:limit], rest[limit - 1].path if len(rest) > limit else None)
 
 
