@@ -80,9 +80,13 @@ def test_refused_deployment_leaves_no_project_behind(platform: Platform, git: Re
     before = platform.cli_json("projects", "ls")
     empty = tmp_path / "empty"
     empty.mkdir()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "index.html").write_text("x")
     url = git.create("unbranched", {"index.html": "x"})
     for refused in (
         platform.cli("deploy", empty),
+        platform.cli("deploy", folder, "--branch", "main"),
         platform.cli("deploy", url, "--branch", "no-such-branch"),
         platform.cli("deploy", git.url("no-such-repository")),
     ):

@@ -29,7 +29,9 @@ def deploy(
     project: Annotated[
         str | None, typer.Option(help="Name or id; default: named after the repository or folder.")
     ] = None,
-    branch: Annotated[str | None, typer.Option(help="Branch, tag or commit; default: the production branch.")] = None,
+    branch: Annotated[
+        str | None, typer.Option(help="A repository's branch, tag or commit; default: the production branch.")
+    ] = None,
     prod: Annotated[
         bool, typer.Option("--prod", help="To production; a new project's first deployment goes there, too.")
     ] = False,
@@ -39,7 +41,7 @@ def deploy(
 ) -> None:
     """Deploy a Git repository or a folder, and show its log."""
     with session.client() as client:
-        target, is_new, files = _project(client, source, project)
+        target, is_new, files = _project(client, source, project, branch)
         fields: dict[str, Any] = {"ref": branch, "target": "production" if prod or is_new else "preview"}
         if force:
             fields["force"] = True
@@ -72,7 +74,9 @@ class Files:
         return upload.source(self._listing)
 
 
-def _project(client: Client, source: str | None, name: str | None) -> tuple[Project, bool, Files | None]:
+def _project(
+    client: Client, source: str | None, name: str | None, branch: str | None
+) -> tuple[Project, bool, Files | None]:
     """The project to deploy, whether it was made just now, and the files to upload, if any."""
     if source and _REMOTE.match(source):
         return *_of_repository(client, source, name), None
@@ -83,6 +87,11 @@ def _project(client: Client, source: str | None, name: str | None) -> tuple[Proj
     folder = Path(source or ".").resolve()
     if not folder.is_dir():
         raise InvalidInput(f"{source} is neither a folder nor a Git URL.", hint="Write https://… or a folder's path.")
+    if branch is not None:
+        raise InvalidInput(
+            f"--branch is for repositories: the folder {folder} is uploaded as it is.",
+            hint="Leave it out, or deploy the repository's URL.",
+        )
     files = Files(folder)  # before a project is made: a folder that cannot be deployed leaves none behind
     wanted = name or _label(folder.name)
     try:
