@@ -47,21 +47,14 @@ async def move(
     return await _point(session, [production.host], row.id)
 
 
-async def previous(session: AsyncSession, project: Project) -> Deployment:
-    """What was production before what is production now; several rollbacks go further and further back.
-
-    Raises Conflict when there is none.
-    """
+async def previous(session: AsyncSession, project: Project) -> Deployment | None:
+    """What was production before what is production now; several rollbacks go further and further back."""
     query = select(Promotion).where(Promotion.project_id == project.id).order_by(Promotion.id)
     for deployment_id in _history((await session.scalars(query)).all())[-2::-1]:
         row = await session.get(Deployment, deployment_id)
         if row is not None and row.state == State.READY and row.id != project.production_deployment_id:
             return row
-    raise Conflict(
-        f"{project.name} has no earlier production deployment.",
-        code="nothing_to_roll_back_to",
-        hint="Promote a deployment instead.",
-    )
+    return None
 
 
 def _history(promotions: Sequence[Promotion]) -> list[str]:

@@ -186,8 +186,20 @@ class Deployments:
             found = await self._projects.find(session, actor, project_ref, "deployment:write")
             project = await promotion.lock_project(session, found.id)
             row = await promotion.previous(session, project)
+            if row is None:
+                raise Conflict(
+                    f"{project.name} has no earlier production deployment.",
+                    code="nothing_to_roll_back_to",
+                    hint="Promote a deployment instead.",
+                )
             version = await promotion.move(session, row, project, PromotionKind.ROLLBACK, actor.user_id, self._clock())
         return await self._moved(actor, row.id, version)
+
+    async def can_roll_back(self, actor: Actor, project_ref: str) -> bool:
+        """Whether something was production before what is it now."""
+        async with self._db.read() as session:
+            project = await self._projects.find(session, actor, project_ref, "deployment:read")
+            return await promotion.previous(session, project) is not None
 
     async def aliases(self, actor: Actor, project_ref: str) -> Sequence[AliasView]:
         """The project's URLs that can move."""

@@ -105,8 +105,11 @@ async def test_nothing_to_roll_back_to(kit: Kit) -> None:
     actor = await kit.actor()
     await kit.project(actor)
     await kit.ready(actor)
+    assert not await kit.deployments.can_roll_back(actor, "blog")
     with pytest.raises(Conflict, match="no earlier"):
         await kit.deployments.rollback(actor, "blog")
+    await kit.ready(actor)
+    assert await kit.deployments.can_roll_back(actor, "blog")
 
 
 async def test_aliases_follow_production(kit: Kit) -> None:

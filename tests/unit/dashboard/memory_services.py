@@ -240,6 +240,7 @@ class MemoryDeployments:
         self.all: list[DeploymentView] = []
         self.calls: list[tuple[Any, ...]] = []
         self.refuse: Exception | None = None
+        self.earlier = True
 
     async def list(
         self, actor: Actor, project_ref: str | None = None, cursor: str | None = None, limit: int = 20
@@ -269,6 +270,9 @@ class MemoryDeployments:
 
     async def redeploy(self, actor: Actor, deployment_id: str) -> DeploymentView:
         return await self._do("redeploy", deployment_id)
+
+    async def can_roll_back(self, actor: Actor, project_ref: str) -> bool:
+        return self.earlier
 
     async def rollback(self, actor: Actor, ref: str) -> DeploymentView:
         return await self._do("rollback", ref)

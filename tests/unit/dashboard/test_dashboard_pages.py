@@ -134,6 +134,14 @@ async def test_a_viewer_sees_no_buttons_that_change_things(member: httpx.AsyncCl
     assert "/deploy" not in re.findall(r'action="([^"]+)"', text)
 
 
+@pytest.mark.parametrize("earlier", [True, False])
+async def test_roll_back_is_offered_where_there_is_something_to_go_back_to(
+    member: httpx.AsyncClient, services: MemoryServices, earlier: bool
+) -> None:
+    services.deployments.earlier = earlier
+    assert ('action="/projects/shop/rollback"' in (await member.get("/projects/shop")).text) == earlier
+
+
 async def test_a_running_build_is_live_and_a_finished_one_is_not(member: httpx.AsyncClient) -> None:
     running, finished = [(await member.get(f"/deployments/{each}")).text for each in (BUILDING, READY)]
 

@@ -56,6 +56,7 @@ class ProjectPages:
             next=page.next,
             first=cursor is None,
             live=live,
+            can_roll_back=live is not None and await self._deployments.can_roll_back(visit.actor, project.id),
             error=error,
             typed=visit.form.given(),
         )
