@@ -14,6 +14,7 @@ from scalemesh.client import Client, Deployment, Project
 from scalemesh.errors import Forbidden, InvalidInput, NotFound
 
 FAILED = 1
+INTERRUPTED = 130
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|[^/@\s]+@[^/:\s]+:")
 _ENDED = {"ready", "error", "canceled"}
 Identifier = Annotated[str, typer.Argument(metavar="ID", help="A deployment's id: dpl_…")]
@@ -135,6 +136,15 @@ def _wait(client: Client, deployment: Deployment, *, quiet: bool) -> Deployment:
 
 
 def _follow(client: Client, identifier: str, *, after: int = -1, quiet: bool = False, json: bool = False) -> None:
+    """Until the end, or Ctrl-C, which leaves the deployment alone."""
+    try:
+        _show(client, identifier, after=after, quiet=quiet, json=json)
+    except KeyboardInterrupt:
+        output.stderr.print(f"No longer watching. Go on with: scalemesh logs {identifier} -f", markup=False)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _show(client: Client, identifier: str, *, after: int, quiet: bool, json: bool) -> None:
     from scalemesh.client.stream import follow
 
     for message in follow(client, identifier, after):
