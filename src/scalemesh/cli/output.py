@@ -25,6 +25,7 @@ STATE_STYLES = {
 }
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_HIDDEN = re.compile(r"[\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 
 _UNWRAPPED = 4096  # columns, where no person looks: a pipe gets one line per row
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _UNWRAPPED)
@@ -89,10 +90,12 @@ def duration(seconds: float) -> str:
 
 
 def safe(text: Any, *, keep_colour: bool = True) -> str:
-    """Text of a stranger's for this terminal: colours may stay, every other escape and control character goes."""
+    """Text of a stranger's for this terminal: colours may stay, every other escape and control character goes, and
+    what would change the order of characters, or not be seen, is named."""
+    named = _HIDDEN.sub(lambda match: f"<U+{ord(match[0]):04X}>", str(text))
     if not keep_colour or not console.is_terminal:
-        return _ESCAPES.sub("", _SGR.sub("", str(text)))
-    kept = _ESCAPES.sub(lambda match: match[0] if _SGR.fullmatch(match[0]) else "", str(text))
+        return _ESCAPES.sub("", _SGR.sub("", named))
+    kept = _ESCAPES.sub(lambda match: match[0] if _SGR.fullmatch(match[0]) else "", named)
     return f"{kept}\x1b[0m" if "\x1b" in kept else kept
 
 

@@ -179,6 +179,18 @@ def test_search_marks_and_leads_to_each_hit(page: Page, site: LogSite) -> None:
     expect(page.locator("mark")).to_have_count(0)
 
 
+def test_search_is_for_what_is_seen(page: Page, site: LogSite) -> None:
+    site.plays = [[line(0, "\x1b[31mERR\x1b[1mOR\x1b[0m: no \u200bsuch file"), line(1, "31m"), END]]
+    page.goto(f"{site.url}/deployments/dpl_1")
+    field, hits, marks = page.locator("[data-log-search]"), page.locator("[data-log-hits]"), page.locator("mark")
+    field.fill("error: no u+200bsuch")
+    expect(hits).to_have_text("1 line")
+    assert "".join(marks.all_text_contents()) == "ERROR: no U+200Bsuch"
+    field.fill("31m")
+    expect(hits).to_have_text("1 line")
+    expect(marks).to_have_text(["31m"])
+
+
 def test_the_end_of_the_log_refreshes_the_page_around_it(page: Page, site: LogSite) -> None:
     site.plays = [[line(0, "a")]]
     page.goto(f"{site.url}/deployments/dpl_1")

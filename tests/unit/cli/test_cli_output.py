@@ -47,6 +47,10 @@ def test_terminal_escapes_are_taken_out(attack: str) -> None:
     assert output.safe(f"a{attack}b", keep_colour=False) in {"ab", "a31mb"}
 
 
+def test_hidden_characters_are_named() -> None:
+    assert output.safe("a\u202eb\u200bc\u200d") == "a<U+202E>b<U+200B>c\u200d"
+
+
 @pytest.mark.parametrize(
     ("seconds", "says"), [(0.25, "0.2s"), (12, "12s"), (192, "3m 12s"), (18120, "5h 2m"), (9 * 86400, "9d")]
 )

@@ -15,23 +15,37 @@ function make(tag, className, text) {
   return element;
 }
 
+// What is seen of a line, in small letters: made once, for search.
+function seen(line) {
+  return (line.seen ??= pieces(line.text).map((piece) => piece.text).join("").toLowerCase());
+}
+
 function textOf(line, query) {
   const text = make("span", "line-text");
+  const hits = query ? [...places(seen(line), query)] : [];
+  let start = 0;
   for (const piece of pieces(line.text)) {
     const styled = piece.className ? make("span", piece.className) : document.createDocumentFragment();
-    styled.append(...marked(piece.text, query));
+    styled.append(...marked(piece.text, hits, start, query.length));
     text.append(styled);
+    start += piece.text.length;
   }
   return text;
 }
 
-// The text in pieces, what is searched for as <mark> elements.
-function marked(text, query) {
+function* places(text, query) {
+  for (let at = text.indexOf(query); at >= 0; at = text.indexOf(query, at + query.length)) yield at;
+}
+
+// A piece that begins at `start` of its line in parts, what was found (it may go on in the next piece) as <mark> elements.
+function marked(text, hits, start, length) {
   const parts = [];
-  const lower = text.toLowerCase();
   let from = 0;
-  for (let at; query && (at = lower.indexOf(query, from)) >= 0; from = at + query.length) {
-    parts.push(text.slice(from, at), make("mark", "hit", text.slice(at, at + query.length)));
+  for (const at of hits) {
+    const [first, last] = [Math.max(at - start, from), Math.min(at - start + length, text.length)];
+    if (first >= last) continue;
+    parts.push(text.slice(from, first), make("mark", "hit", text.slice(first, last)));
+    from = last;
   }
   return [...parts, text.slice(from)];
 }
@@ -109,7 +123,7 @@ class Rows {
     this.query = query.toLowerCase();
     this.#again();
     if (!this.query) return [];
-    return this.lines.filter((line) => line.text.toLowerCase().includes(this.query)).map((line) => line.seq + 1);
+    return this.lines.filter((line) => seen(line).includes(this.query)).map((line) => line.seq + 1);
   }
 
   #begin() {

@@ -34,7 +34,7 @@ function update() {
   for (const time of document.querySelectorAll("time[data-relative]")) {
     const at = Date.parse(time.dateTime);
     write(time, relative(at));
-    time.title ||= ABSOLUTE.format(at);
+    time.title = ABSOLUTE.format(at);
   }
   for (const running of document.querySelectorAll("[data-since]")) {
     write(running, duration(Date.now() - Date.parse(running.dataset.since)));
