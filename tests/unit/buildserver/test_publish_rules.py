@@ -19,7 +19,7 @@ def test_rules_come_from_the_project_and_its_output(tmp_path: Path) -> None:
             "netlify.toml",
         )
         assert list(packed.manifest.files) == ["/index.html"]
-        assert packed.manifest.complaints == ["_redirects:2: a source begins with `/`"]
+        assert packed.manifest.complaints == ["_redirects:2: a destination is missing"]
 
 
 def test_the_projects_flavour_goes_before_the_files_that_are_there(tmp_path: Path) -> None:

@@ -101,7 +101,8 @@ def test_status_that_is_none_is_bad_input() -> None:
     assert isinstance(refused, InvalidInput)
 
 
-def test_collecting_makes_no_folder_where_there_was_none(tmp_path: Path) -> None:
+def test_collecting_makes_no_folder_where_there_was_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scalemesh.main.process.configure_log", lambda _level: None)  # for this process, and for good
     refused = CliRunner().invoke(app, ["gc", "--data-dir", str(tmp_path / "typo")]).exception
     assert isinstance(refused, BadSettings)
     assert not (tmp_path / "typo").exists()
