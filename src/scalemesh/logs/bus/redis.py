@@ -29,7 +29,7 @@ GROUP = "pumps"
 MAX_RECORDS = 1_000_000  # publishers are held back beyond that: no pump is running
 SEND_RECORDS = 100
 RECEIVE_RECORDS = 500
-RECLAIM_S = 30.0
+RECLAIM_S = 2.0  # below what `tail` waits for a number that the archive lacks
 FORGET_CONSUMER_S = 3600.0
 TRIM_EVERY_S = 1.0
 KEPT_FOR_READERS_MS = 10_000
@@ -67,6 +67,9 @@ class RedisBus(BrokerBus):
         self._sending = Grouped(self._send_all, SEND_RECORDS)
         self._length = 0
         self._reclaim_at = 0.0
+        self._reclaim_from = b"0-0"
+        self._held: set[bytes] = set()
+        self._holding: asyncio.Task[None] | None = None
         self._trim_at = 0.0
 
     async def _connect(self) -> None:
@@ -79,6 +82,9 @@ class RedisBus(BrokerBus):
         await self._make_group()
 
     async def _disconnect(self) -> None:
+        if self._holding:
+            self._holding.cancel()
+            await asyncio.wait([self._holding], timeout=CALL_S)
         await self._redis.aclose()
 
     async def _warn_of_delayed_sync(self) -> None:
@@ -115,12 +121,27 @@ class RedisBus(BrokerBus):
     async def _receive(self, wait_s: float) -> list[tuple[bytes, Record]]:
         try:
             async with asyncio.timeout(CALL_S):
-                return await self._reclaim() or await self._read(wait_s)
+                found = await self._reclaim() or await self._read(wait_s)
         except ResponseError as error:
             if not str(error).startswith("NOGROUP"):
                 raise
             await self._make_group()  # somebody emptied this Redis
             return []
+        self._held.update(at for at, _ in found)
+        self._holding = self._holding or asyncio.create_task(self._hold(), name="log bus holding")
+        return found
+
+    async def _hold(self) -> None:
+        """Tells Redis that we still live, however long the archive takes: nobody then takes our records over."""
+        while True:
+            await asyncio.sleep(self._reclaim_s / 3)
+            try:
+                async with asyncio.timeout(CALL_S):
+                    held: list[Any] = list(self._held)
+                    if held:
+                        await self._redis.xclaim(STREAM, GROUP, self._consumer, 0, held, justid=True)
+            except self.errors as error:  # another may have them now, too: they count once
+                log.warning("log bus does not answer", cause=str(error) or repr(error))
 
     async def _read(self, wait_s: float) -> list[tuple[bytes, Record]]:
         block_ms = int(wait_s * 1000) or None
@@ -137,7 +158,12 @@ class RedisBus(BrokerBus):
         self._reclaim_at = now + self._reclaim_s / 3
         await self._forget_consumers()
         idle_ms = int(self._reclaim_s * 1000)
-        answer = await self._redis.xautoclaim(STREAM, GROUP, self._consumer, idle_ms, count=RECEIVE_RECORDS)
+        answer = await self._redis.xautoclaim(
+            STREAM, GROUP, self._consumer, idle_ms, self._reclaim_from, count=RECEIVE_RECORDS
+        )
+        self._reclaim_from = answer[0]
+        if self._reclaim_from != b"0-0":  # there is more to look through
+            self._reclaim_at = now
         return [(at, _record(fields)) for at, fields in answer[1] if fields]
 
     async def _forget_consumers(self) -> None:
@@ -147,6 +173,7 @@ class RedisBus(BrokerBus):
 
     async def _acknowledge(self, receipts: Sequence[bytes]) -> None:
         await self._redis.xack(STREAM, GROUP, *receipts)
+        self._held.difference_update(receipts)
         now = asyncio.get_running_loop().time()
         if now >= self._trim_at:
             self._trim_at = now + TRIM_EVERY_S
