@@ -82,7 +82,7 @@ class LogService:
 
         Leave it early only through `contextlib.aclosing`, which ends the subscription at once.
         """
-        return tail(self._archive, self._bus, deployment, after, end=end, poll_s=poll_s)
+        return tail(self._archive, self._bus, deployment, after, end=end, poll_s=poll_s, gap_s=self._bus.settled_s)
 
     async def count_set_aside(self) -> int:
         """See Bus.count_set_aside."""

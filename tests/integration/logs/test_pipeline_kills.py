@@ -22,7 +22,7 @@ from scalemesh.testing.s3 import s3_server
 
 ROUNDS = 3
 BATCH_LINES = 10
-CAUGHT_UP_S = 60  # Kafka waits 10 s for a consumer that has died
+CAUGHT_UP_S = 120  # Kafka waits 10 s for a consumer that has died
 
 pytestmark = [pytest.mark.matrix, pytest.mark.timeout(400)]
 

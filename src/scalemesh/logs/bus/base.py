@@ -50,7 +50,12 @@ class Subscription(ABC):
 
 
 class Bus(ABC):
-    """Order per deployment; every published line is delivered to a pump at least once."""
+    """Order per deployment; every published line is delivered to a pump at least once.
+
+    `settled_s`: by then what was published has reached the archive, also if a pump that held it has died.
+    """
+
+    settled_s = 5.0
 
     async def __aenter__(self) -> Self:
         return self

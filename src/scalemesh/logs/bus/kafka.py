@@ -27,6 +27,7 @@ PARTITIONS = 8
 RECEIVE_RECORDS = 500
 _LIVE_POLL_MS = 50  # a broker answers at once; Tansu looks only this often
 _CALL_MS = 10_000
+_SESSION_MS = 10_000  # until the group gives a dead pump's partitions to another
 _EXISTS = 36
 _OPTIONS = {
     "enable_idempotence": "true|false",
@@ -47,6 +48,7 @@ class KafkaBus(BrokerBus):
     """
 
     errors = (KafkaError, OSError)
+    settled_s = 3 * _SESSION_MS / 1000
 
     def __init__(self, url: str, *, timeout_s: float = 30) -> None:
         super().__init__(timeout_s=timeout_s)
@@ -113,6 +115,7 @@ class KafkaBus(BrokerBus):
                 group_id=f"{GROUP}-{self._topic}",
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
+                session_timeout_ms=_SESSION_MS,
             )
             self._consumer = await _started(consumer)
         return self._consumer
